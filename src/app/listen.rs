@@ -1,0 +1,1 @@
+//! Binds every address first, then serves, then drains.

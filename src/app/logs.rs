@@ -1,0 +1,1 @@
+//! Structured logs, rotated inside the binary by size and days.

@@ -1,0 +1,4 @@
+//! Opens, listens, closes; the only place where domains meet.
+
+pub mod listen;
+pub mod logs;

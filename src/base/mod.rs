@@ -1,0 +1,11 @@
+//! The ground floor: words every other floor uses, and the outside world behind interfaces.
+
+pub mod caller;
+pub mod clock;
+
+pub mod disk;
+pub mod fault;
+pub mod health;
+pub mod id;
+pub mod paths;
+pub mod tasks;

@@ -1,0 +1,3 @@
+//! Documents, passages and search: the person with a question gets passages with their sources.
+
+pub mod passages;

@@ -1,0 +1,1 @@
+//! Cutting a text into passages that follow its sentences and headings.

@@ -1,0 +1,1 @@
+//! Who: users, logins, sessions and rights.

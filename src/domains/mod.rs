@@ -1,0 +1,4 @@
+//! What the box does, in columns that never import one another.
+
+pub mod assistant;
+pub mod identity;

@@ -1,0 +1,1 @@
+//! The sentence transformer, by candle.

@@ -1,0 +1,10 @@
+//! One foreign library per file, nothing of ours inside; engines do not know one another.
+
+pub mod embedding;
+pub mod fulltext;
+pub mod language;
+pub mod readers;
+pub mod secrets;
+pub mod tls;
+pub mod tokens;
+pub mod vectors;

@@ -1,0 +1,1 @@
+//! Nearest neighbours, by hnsw_rs and by exact scan.

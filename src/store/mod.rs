@@ -1,0 +1,1 @@
+//! redb and nothing but redb: typed tables, group commit, journal, snapshot.
