@@ -1,1 +1,1 @@
-//! suite
+//! The one integration-test binary: each file beside this one is a chapter of it.

@@ -242,9 +242,15 @@ mod tests {
     #[test]
     fn nobody_is_told_to_sign_in_and_somebody_what_is_missing() {
         let nobody = Caller::nobody(None, "r");
-        assert_eq!(nobody.require(Right::ReadDocuments).map_err(|f| f.code), Err("unauthenticated"));
+        assert_eq!(
+            nobody.require(Right::ReadDocuments).map_err(|f| f.code),
+            Err("unauthenticated")
+        );
         let mut somebody = Caller::task("t");
         somebody.rights = Rights::NONE;
-        assert_eq!(somebody.require(Right::ReadDocuments).map_err(|f| f.code), Err("right_missing"));
+        assert_eq!(
+            somebody.require(Right::ReadDocuments).map_err(|f| f.code),
+            Err("right_missing")
+        );
     }
 }

@@ -77,18 +77,14 @@ pub struct MachineClock;
 impl Clock for MachineClock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     fn now(&self) -> Moment {
-        let since = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap_or_default();
+        let since =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Moment(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     fn since_boot(&self) -> Duration {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::new(
-            u64::try_from(t.tv_sec).unwrap_or(0),
-            u32::try_from(t.tv_nsec).unwrap_or(0),
-        )
+        Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
     }
 }
 
@@ -136,6 +132,9 @@ mod tests {
         assert_eq!(Moment::parse("2025-11-24T17:00:00.123+01:00"), Some(moment));
         assert_eq!(Moment::parse("2025-11-24"), Some(Moment(1_763_942_400_000)));
         assert_eq!(Moment::parse("yesterday"), None);
-        assert_eq!(serde_json::to_string(&moment).ok().as_deref(), Some("\"2025-11-24T16:00:00.123Z\""));
+        assert_eq!(
+            serde_json::to_string(&moment).ok().as_deref(),
+            Some("\"2025-11-24T16:00:00.123Z\"")
+        );
     }
 }

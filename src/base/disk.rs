@@ -1,10 +1,12 @@
 //! The disk behind an interface, so that tests can cut its power.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// A place that keeps files.
 pub trait Disk: Send + Sync {
@@ -123,7 +125,12 @@ impl DiskFile for MachineFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         let old = self.0.metadata()?.len();
         if len > old {
-            match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), old, len - old) {
+            match rustix::fs::fallocate(
+                &self.0,
+                rustix::fs::FallocateFlags::empty(),
+                old,
+                len - old,
+            ) {
                 Ok(()) => return Ok(()),
                 // FAT and some network file systems cannot reserve; the free-space guard remains.
                 Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
@@ -135,5 +142,90 @@ impl DiskFile for MachineFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+}
+
+/// A disk in memory, for tests and for stores that are thrown away.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryDisk(Arc<Mutex<BTreeMap<PathBuf, MemoryFile>>>);
+
+#[derive(Debug, Default, Clone)]
+struct MemoryFile(Arc<RwLock<Vec<u8>>>);
+
+/// What an empty memory disk says is free: more than any reserve.
+const MEMORY_FREE_BYTES: u64 = 1 << 40;
+
+impl MemoryDisk {
+    fn files(&self) -> MutexGuard<'_, BTreeMap<PathBuf, MemoryFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Disk for MemoryDisk {
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(self.files().entry(path.to_owned()).or_default().clone()))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        self.files().contains_key(path)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.files();
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.files().remove(path).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        Ok(MEMORY_FREE_BYTES)
+    }
+}
+
+fn place(offset: u64) -> io::Result<usize> {
+    usize::try_from(offset).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+impl DiskFile for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.read().unwrap_or_else(PoisonError::into_inner).len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        let bytes = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let start = place(offset)?;
+        let part = bytes.get(start..start + buffer.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        buffer.copy_from_slice(part);
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, new: &[u8]) -> io::Result<()> {
+        let mut bytes = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let start = place(offset)?;
+        let end = start + new.len();
+        if bytes.len() < end {
+            bytes.resize(end, 0);
+        }
+        if let Some(part) = bytes.get_mut(start..end) {
+            part.copy_from_slice(new);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).resize(place(len)?, 0);
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
     }
 }

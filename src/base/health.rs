@@ -50,7 +50,13 @@ impl Health {
     }
 
     /// Says how `part` is. `since` moves only when the level does.
-    pub fn report(&self, part: &str, level: Level, detail: impl Into<String>, advice: impl Into<String>) {
+    pub fn report(
+        &self,
+        part: &str,
+        level: Level,
+        detail: impl Into<String>,
+        advice: impl Into<String>,
+    ) {
         let now = self.clock.now();
         let mut parts = self.parts();
         let since = parts.get(part).filter(|r| r.level == level).map_or(now, |r| r.since);

@@ -2,6 +2,7 @@
 
 pub mod caller;
 pub mod clock;
+pub mod config;
 
 pub mod disk;
 pub mod fault;

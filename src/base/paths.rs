@@ -27,9 +27,15 @@ impl DataFolder {
     /// # Errors
     /// What the file system says.
     pub fn create(&self) -> io::Result<()> {
-        for folder in
-            [self.root.clone(), self.keys(), self.index(), self.logs(), self.run(), self.spool(), self.inbox()]
-        {
+        for folder in [
+            self.root.clone(),
+            self.keys(),
+            self.index(),
+            self.logs(),
+            self.run(),
+            self.spool(),
+            self.inbox(),
+        ] {
             fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder)?;
         }
         Ok(())
@@ -117,7 +123,8 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&beside)?;
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)?;

@@ -1,0 +1,315 @@
+//! One write under way: its changes lie beside the batch until it succeeds, so failing spoils nobody.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::rc::Rc;
+
+use redb::WriteTransaction;
+
+use super::changes::{CHANGES, Change};
+use super::journal::{Deed, Head, JOURNAL, Link, When};
+use super::key::Key;
+use super::table::{Duty, Record, Table};
+use super::view::{Raw, Reader, Span, Visit, broken, fetch, walk};
+use crate::base::caller::Caller;
+use crate::base::clock::Moment;
+use crate::base::fault::Fault;
+use crate::base::id::{Id, Revision};
+
+type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
+pub(super) type Beside = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+
+/// The redb transaction a whole batch shares, with its tables kept open.
+pub(super) struct Batch<'t> {
+    writing: &'t WriteTransaction,
+    open: RefCell<BTreeMap<&'static str, Rc<RefCell<OpenTable<'t>>>>>,
+}
+
+impl<'t> Batch<'t> {
+    pub(super) fn new(writing: &'t WriteTransaction) -> Self {
+        Self { writing, open: RefCell::default() }
+    }
+
+    /// The open table; shared, so that a visitor of one span may read others meanwhile.
+    fn table(&self, name: &'static str) -> Result<Rc<RefCell<OpenTable<'t>>>, Fault> {
+        if let Some(opened) = self.open.borrow().get(name) {
+            return Ok(opened.clone());
+        }
+        let opened =
+            self.writing.open_table(Raw::new(name)).map_err(|e| broken("opening a table", e))?;
+        let opened = Rc::new(RefCell::new(opened));
+        self.open.borrow_mut().insert(name, opened.clone());
+        Ok(opened)
+    }
+
+    /// Puts the changes of a finished write into the shared transaction.
+    pub(super) fn take(&self, beside: Beside) -> Result<(), Fault> {
+        for (name, rows) in beside {
+            let table = self.table(name)?;
+            let mut table = table.borrow_mut();
+            for (key, value) in rows {
+                let outcome = match value {
+                    Some(value) => table.insert(key.as_slice(), value.as_slice()).map(drop),
+                    None => table.remove(key.as_slice()).map(drop),
+                };
+                outcome.map_err(|e| broken("writing a row", e))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What lies below a write: the shared transaction, as far as reading goes.
+pub(super) trait Below {
+    fn below_get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault>;
+    fn below_each(
+        &self,
+        table: &'static str,
+        span: &Span,
+        backwards: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Fault>;
+}
+
+impl Below for Batch<'_> {
+    fn below_get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        fetch(&*self.table(table)?.borrow(), key)
+    }
+
+    fn below_each(
+        &self,
+        table: &'static str,
+        span: &Span,
+        backwards: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Fault> {
+        walk(&*self.table(table)?.borrow(), span, backwards, visit)
+    }
+}
+
+/// The counters that a write moves on; a write that fails leaves them where they were.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heads {
+    pub(super) seq: u64,
+    pub(super) journal: Head,
+}
+
+/// One write: reads what is there and its own changes, and writes beside.
+pub struct Tx<'b> {
+    batch: &'b dyn Below,
+    beside: Beside,
+    bytes: usize,
+    heads: Heads,
+    when: When,
+    site: Id,
+    deeds: u32,
+    owes_journal: Option<&'static str>,
+    settles_clock: bool,
+}
+
+/// What a finished write leaves for the writer to take up.
+pub(super) struct Done {
+    pub(super) changes: Beside,
+    pub(super) heads: Heads,
+    pub(super) bytes: usize,
+    pub(super) settles_clock: bool,
+}
+
+impl<'b> Tx<'b> {
+    pub(super) fn new(batch: &'b dyn Below, heads: Heads, when: When, site: Id) -> Self {
+        Self {
+            batch,
+            beside: Beside::new(),
+            bytes: 0,
+            heads,
+            when,
+            site,
+            deeds: 0,
+            owes_journal: None,
+            settles_clock: false,
+        }
+    }
+
+    /// The moment of this write; the same for every row of it.
+    pub fn now(&self) -> Moment {
+        self.when.at
+    }
+
+    /// A new record's name.
+    pub fn new_id(&self) -> Id {
+        Id::new(self.when.at)
+    }
+
+    /// The revision of the row that is put next (of a journaled table).
+    pub fn revision(&self) -> Revision {
+        Revision { site: self.site, count: self.heads.seq + 1 }
+    }
+
+    /// This site's name.
+    pub fn site(&self) -> Id {
+        self.site
+    }
+
+    /// Puts a record in its place.
+    ///
+    /// # Errors
+    /// `Broken` when it cannot be written down.
+    pub fn put<K: Key, V: Record>(
+        &mut self,
+        table: &Table<K, V>,
+        key: &K,
+        value: &V,
+    ) -> Result<(), Fault> {
+        self.set(table.name, table.duty, key.bytes(), Some(value.encode()?))
+    }
+
+    /// Takes a record out; nothing happens when there is none.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn remove<K: Key, V>(&mut self, table: &Table<K, V>, key: &K) -> Result<(), Fault> {
+        let key = key.bytes();
+        if self.raw_get(table.name, &key)?.is_none() {
+            return Ok(());
+        }
+        self.set(table.name, table.duty, key, None)
+    }
+
+    /// Takes out every record of a span; the answer is how many there were.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn remove_span<K: Key, V>(
+        &mut self,
+        table: &Table<K, V>,
+        span: &Span,
+    ) -> Result<usize, Fault> {
+        let mut keys = Vec::new();
+        self.raw_each(table.name, span, false, &mut |key, _| {
+            keys.push(key.to_vec());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let count = keys.len();
+        for key in keys {
+            self.set(table.name, table.duty, key, None)?;
+        }
+        Ok(count)
+    }
+
+    /// Adds a link to the journal.
+    ///
+    /// # Errors
+    /// `Broken` when it cannot be written down.
+    pub fn journal(&mut self, caller: &Caller, deed: Deed) -> Result<(), Fault> {
+        let link = Link::after(self.heads.journal, self.when, caller, deed)?;
+        self.heads.journal = Head { number: link.number, hash: link.hash };
+        self.deeds += 1;
+        self.put(&JOURNAL, &link.number, &link)
+    }
+
+    /// A row of any table, bytes as they are; for migration steps and restores, which have no types.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn set_raw(
+        &mut self,
+        table: &'static str,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        self.set(table, Duty::Quiet, key, value)
+    }
+
+    fn set(
+        &mut self,
+        table: &'static str,
+        duty: Duty,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    ) -> Result<(), Fault> {
+        if duty == Duty::Journaled {
+            self.owes_journal = Some(table);
+            self.heads.seq += 1;
+            let change =
+                Change { table: table.to_owned(), key: key.clone(), removed: value.is_none() };
+            self.lay(CHANGES.name, self.heads.seq.bytes(), Some(change.encode()?));
+        }
+        self.lay(table, key, value);
+        Ok(())
+    }
+
+    fn lay(&mut self, table: &'static str, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.bytes += key.len() + value.as_ref().map_or(0, Vec::len);
+        self.beside.entry(table).or_default().insert(key, value);
+    }
+
+    /// Ends the interval of doubt about the clock: a person says that it is right now.
+    pub fn settle_clock(&mut self) {
+        self.settles_clock = true;
+    }
+
+    /// The changes and the counters after them, once the write has kept its duties.
+    pub(super) fn finish(self) -> Result<Done, Fault> {
+        match self.owes_journal {
+            Some(table) if self.deeds == 0 => Err(Fault::broken(
+                "finishing a write",
+                format!("'{table}' changed without a journal link"),
+            )),
+            _ => Ok(Done {
+                changes: self.beside,
+                heads: self.heads,
+                bytes: self.bytes,
+                settles_clock: self.settles_clock,
+            }),
+        }
+    }
+}
+
+impl Reader for Tx<'_> {
+    fn raw_get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        if let Some(changed) = self.beside.get(table).and_then(|rows| rows.get(key)) {
+            return Ok(changed.clone());
+        }
+        self.batch.below_get(table, key)
+    }
+
+    fn raw_each(
+        &self,
+        table: &'static str,
+        span: &Span,
+        backwards: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Fault> {
+        let Some(rows) = self.beside.get(table) else {
+            return self.batch.below_each(table, span, backwards, visit);
+        };
+        if span.1.as_ref().is_some_and(|end| *end <= span.0) {
+            return Ok(());
+        }
+        // Both sides in one sorted map: a write's own span is small, and this stays obvious.
+        let mut merged = BTreeMap::new();
+        self.batch.below_each(table, span, false, &mut |key, value| {
+            merged.insert(key.to_vec(), Some(value.to_vec()));
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let inside = rows
+            .iter()
+            .filter(|(key, _)| **key >= span.0 && span.1.as_ref().is_none_or(|end| *key < end));
+        for (key, value) in inside {
+            merged.insert(key.clone(), value.clone());
+        }
+        let mut step = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| match value {
+            Some(value) => visit(key, value),
+            None => Ok(ControlFlow::Continue(())),
+        };
+        let mut rows: Box<dyn Iterator<Item = _>> =
+            if backwards { Box::new(merged.iter().rev()) } else { Box::new(merged.iter()) };
+        rows.try_for_each(|row| match step(row) {
+            Ok(ControlFlow::Continue(())) => Ok(()),
+            Ok(ControlFlow::Break(())) => Err(None),
+            Err(fault) => Err(Some(fault)),
+        })
+        .or_else(|end| end.map_or(Ok(()), Err))
+    }
+}
