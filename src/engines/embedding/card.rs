@@ -42,7 +42,7 @@ pub struct Card {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Architecture {
-    /// BERT and its children: MiniLM, e5, bge.
+    /// BERT and its children: `MiniLM`, e5, bge.
     Bert,
     /// XLM-R and its children: multilingual-e5, bge-m3.
     XlmRoberta,

@@ -182,7 +182,7 @@ impl Encoder {
         }
         if shape.hidden_size != card.dimension
             || shape.num_attention_heads == 0
-            || shape.hidden_size % shape.num_attention_heads != 0
+            || !shape.hidden_size.is_multiple_of(shape.num_attention_heads)
         {
             return Err(damaged("The model's config.json and its card disagree."));
         }
