@@ -1,1 +1,22 @@
 //! What every HTTP route leans on: faults on their way out, limits, guards, pages.
+
+pub mod asker;
+pub mod docs;
+pub mod extract;
+pub mod fault;
+pub mod guard;
+pub mod layers;
+pub mod limits;
+pub mod meters;
+pub mod pages;
+pub mod peer;
+pub mod routes;
+pub mod run;
+pub mod squeeze;
+pub mod trace;
+
+pub use asker::Asker;
+pub use extract::{Json, Path, Query};
+pub use fault::{Answer, FaultBody, WebFault};
+pub use peer::Peer;
+pub use run::run;

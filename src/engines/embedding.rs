@@ -1,1 +1,0 @@
-//! The sentence transformer, by candle.

@@ -1,1 +1,0 @@
-//! Full text, by tantivy.
