@@ -1,1 +1,212 @@
-//! Sealing, hashing and deriving keys.
+//! Sealing, hashing and deriving: the root key outside the database and all that hangs from it.
+
+use std::path::Path;
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+use hkdf::Hkdf;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::base::fault::Fault;
+use crate::base::paths::write_private;
+
+/// Argon2id's memory, KiB (OWASP's floor; reliability.md §3.4: 56 ms of one core).
+const PASSWORD_MEMORY_KIB: u32 = 47_104;
+/// Argon2id's passes.
+const PASSWORD_PASSES: u32 = 1;
+/// The envelope's first byte.
+const ENVELOPE: u8 = 1;
+/// Bytes of an XChaCha20 nonce: random ones never run out.
+const NONCE: usize = 24;
+
+/// 32 random bytes in a file beside the database; every other key is derived from it.
+pub struct RootKey(Zeroizing<[u8; 32]>);
+
+/// Random bytes from the machine.
+///
+/// # Errors
+/// `Broken` when it has none.
+pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|e| Fault::broken("asking for random bytes", e.to_string()))?;
+    Ok(bytes)
+}
+
+/// A random word of 256 bits for links and keys, safe in URLs.
+///
+/// # Errors
+/// `Broken` when the machine has no random bytes.
+pub fn random_word() -> Result<String, Fault> {
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&random::<32>()?))
+}
+
+/// Whether two words are the same, in a time that does not tell where they differ.
+pub fn same(a: &str, b: &str) -> bool {
+    a.as_bytes().ct_eq(b.as_bytes()).into()
+}
+
+impl RootKey {
+    /// Reads the root key of a data folder, making one at the first start.
+    ///
+    /// # Errors
+    /// `root_key_damaged` when the file is not 32 bytes, or what the file system says.
+    pub fn open(keys: &Path) -> Result<Self, Fault> {
+        let path = keys.join("root.key");
+        match std::fs::read(&path) {
+            Ok(bytes) => {
+                let bytes = Zeroizing::new(bytes);
+                let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| {
+                    Fault::unavailable("root_key_damaged", "The root key (keys/root.key) is not 32 bytes.")
+                })?;
+                Ok(Self(Zeroizing::new(key)))
+            }
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let key = Zeroizing::new(random::<32>()?);
+                write_private(&path, key.as_slice())
+                    .map_err(|e| Fault::broken("writing the root key", e))?;
+                Ok(Self(key))
+            }
+            Err(e) => Err(Fault::broken("reading the root key", e)),
+        }
+    }
+
+    /// The key for one purpose (HKDF-SHA256, reliability.md §3.1).
+    ///
+    /// # Errors
+    /// `Broken` never in practice: 32 bytes are within HKDF's bounds.
+    pub fn derive(&self, purpose: &str) -> Result<Zeroizing<[u8; 32]>, Fault> {
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, self.0.as_slice())
+            .expand(format!("ilot/v1/{purpose}").as_bytes(), key.as_mut_slice())
+            .map_err(|e| Fault::broken("deriving a key", e.to_string()))?;
+        Ok(key)
+    }
+
+    /// Seals a secret for one place; `place` (table, row, field) is bound in, so that a sealed value
+    /// moved to another row does not open.
+    ///
+    /// # Errors
+    /// `Broken` when the machine has no random bytes.
+    pub fn seal(&self, place: &str, secret: &[u8]) -> Result<Vec<u8>, Fault> {
+        let nonce = random::<NONCE>()?;
+        let sealed = self
+            .cipher()?
+            .encrypt(&XNonce::from(nonce), Payload { msg: secret, aad: place.as_bytes() })
+            .map_err(|e| Fault::broken("sealing", e.to_string()))?;
+        let mut envelope = vec![ENVELOPE];
+        envelope.extend_from_slice(&nonce);
+        envelope.extend_from_slice(&sealed);
+        Ok(envelope)
+    }
+
+    /// Opens what [`RootKey::seal`] sealed for the same place.
+    ///
+    /// # Errors
+    /// `secret_sealed_elsewhere` when the key, the place or the bytes are others.
+    pub fn unseal(&self, place: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
+        let wrong = || {
+            Fault::unavailable("secret_sealed_elsewhere", "A secret does not open with this box's root key.")
+        };
+        let rest = envelope.strip_prefix(&[ENVELOPE]).ok_or_else(wrong)?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(wrong)?;
+        self.cipher()?
+            .decrypt(&XNonce::from(*nonce), Payload { msg: sealed, aad: place.as_bytes() })
+            .map(Zeroizing::new)
+            .map_err(|_| wrong())
+    }
+
+    fn cipher(&self) -> Result<XChaCha20Poly1305, Fault> {
+        let key = self.derive("seal")?;
+        XChaCha20Poly1305::new_from_slice(key.as_slice())
+            .map_err(|e| Fault::broken("preparing to seal", e.to_string()))
+    }
+}
+
+/// HMAC-SHA256 as a word safe in URLs and headers.
+///
+/// # Errors
+/// `Broken` never in practice: HMAC takes keys of any length.
+pub fn mac(key: &[u8], message: &[u8]) -> Result<String, Fault> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key)
+        .map_err(|e| Fault::broken("preparing a MAC", e.to_string()))?;
+    mac.update(message);
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&mac.finalize().into_bytes()))
+}
+
+/// Hashes and checks passwords with Argon2id under a pepper that is not in the database.
+pub struct Passwords {
+    pepper: Zeroizing<[u8; 32]>,
+}
+
+impl Passwords {
+    /// Under the pepper of `root`.
+    ///
+    /// # Errors
+    /// As [`RootKey::derive`].
+    pub fn new(root: &RootKey) -> Result<Self, Fault> {
+        Ok(Self { pepper: root.derive("pepper")? })
+    }
+
+    fn argon(&self) -> Result<Argon2<'_>, Fault> {
+        let params = Params::new(PASSWORD_MEMORY_KIB, PASSWORD_PASSES, 1, None)
+            .map_err(|e| Fault::broken("preparing Argon2", e.to_string()))?;
+        Argon2::new_with_secret(self.pepper.as_slice(), Algorithm::Argon2id, Version::V0x13, params)
+            .map_err(|e| Fault::broken("preparing Argon2", e.to_string()))
+    }
+
+    /// The PHC string of a password.
+    ///
+    /// # Errors
+    /// `Broken` when Argon2 fails.
+    pub fn hash(&self, password: &str) -> Result<String, Fault> {
+        let hash = self
+            .argon()?
+            .hash_password(password.as_bytes())
+            .map_err(|e| Fault::broken("hashing a password", e.to_string()))?;
+        Ok(hash.to_string())
+    }
+
+    /// Whether `password` is the one behind `phc`.
+    ///
+    /// # Errors
+    /// `Broken` when Argon2 cannot be prepared.
+    pub fn check(&self, password: &str, phc: &str) -> Result<bool, Fault> {
+        let Ok(hash) = PasswordHash::new(phc) else { return Ok(false) };
+        Ok(self.argon()?.verify_password(password.as_bytes(), &hash).is_ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> RootKey {
+        RootKey(Zeroizing::new([7; 32]))
+    }
+
+    #[test]
+    fn a_sealed_secret_opens_in_its_place_only() {
+        let sealed = root().seal("users/1/totp", b"secret").unwrap();
+        assert_eq!(root().unseal("users/1/totp", &sealed).unwrap().as_slice(), b"secret");
+        assert!(root().unseal("users/2/totp", &sealed).is_err());
+        assert!(root().unseal("users/1/totp", &sealed[..10]).is_err());
+        assert!(RootKey(Zeroizing::new([8; 32])).unseal("users/1/totp", &sealed).is_err());
+    }
+
+    #[test]
+    fn a_password_checks_against_its_own_hash_and_pepper() {
+        let passwords = Passwords::new(&root()).unwrap();
+        let phc = passwords.hash("correct horse").unwrap();
+        assert!(phc.starts_with("$argon2id$v=19$m=47104,t=1,p=1$"), "{phc}");
+        assert!(passwords.check("correct horse", &phc).unwrap());
+        assert!(!passwords.check("correct hors", &phc).unwrap());
+        let other = Passwords::new(&RootKey(Zeroizing::new([8; 32]))).unwrap();
+        assert!(!other.check("correct horse", &phc).unwrap());
+    }
+}

@@ -105,7 +105,7 @@ macro_rules! records {
     )*};
 }
 
-records!((), bool, u32, u64, i64, String, Id);
+records!((), bool, u32, u64, i64, String, Id, crate::base::clock::Moment);
 
 /// Raw bytes, kept as they are after the version byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
