@@ -8,5 +8,6 @@ pub mod disk;
 pub mod fault;
 pub mod health;
 pub mod id;
+pub mod mark;
 pub mod paths;
 pub mod tasks;

@@ -10,8 +10,10 @@ mod files;
 mod gelu;
 #[cfg(feature = "models")]
 mod lanes;
+#[cfg(feature = "models")]
+mod safetensors;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 pub use card::Card;
@@ -26,12 +28,13 @@ pub use loaded::Embedder;
 #[cfg(feature = "models")]
 mod loaded {
     use std::fs;
+    use std::path::PathBuf;
     use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
     use std::time::Instant;
 
     use super::encoder::{Encoder, TOKENS_PER_PASS};
     use super::lanes::Lanes;
-    use super::{Card, Duration, Fault, Path, PathBuf, files};
+    use super::{Card, Duration, Fault, Path, files, safetensors};
     use crate::base::tasks::caught;
 
     /// Up to so many texts go the way of a search; more are a batch.
@@ -133,7 +136,7 @@ mod loaded {
                 fs::read(self.folder.join(name)).map_err(|e| super::card::missing(name).because(e))
             };
             let weights = read(files::WEIGHTS)?;
-            files::check_safetensors(&weights)?;
+            safetensors::check(&weights)?;
             let encoder = caught(|| {
                 Encoder::load(&self.card, &read(files::CONFIG)?, &read(files::TOKENIZER)?, &weights)
             })?;

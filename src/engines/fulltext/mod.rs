@@ -14,7 +14,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
 use tantivy::directory::MmapDirectory;
 use tantivy::index::SegmentComponent;
 use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
@@ -25,6 +24,7 @@ pub use search::{Filter, Hits};
 
 use self::schema::Fields;
 use crate::base::fault::Fault;
+use crate::base::mark::Mark;
 use crate::base::paths::write_private;
 use crate::base::tasks::caught;
 
@@ -46,17 +46,6 @@ const SEGMENT_FILES: [SegmentComponent; 6] = [
 const CURRENT: &str = "CURRENT";
 /// What the folders of one index begin with.
 const GENERATION: &str = "words-";
-
-/// Which state of the store an index reflects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
-    /// The store's own number; another one means another store.
-    pub epoch: [u8; 16],
-    /// The last change that is in the index.
-    pub seq: u64,
-    /// The version of the code's idea of what is indexed.
-    pub schema: u32,
-}
 
 /// A passage as it is indexed. The text itself is not kept.
 #[derive(Debug, Clone, Copy)]

@@ -1,1 +1,0 @@
-//! Nearest neighbours, by hnsw_rs and by exact scan.
