@@ -14,6 +14,8 @@ use crate::base::id::Id;
 pub enum Duty {
     /// A deed: the transaction must also write the journal, and each change enters the change log.
     Journaled,
+    /// Derived from a deed elsewhere (passages, vectors): each change enters the change log alone.
+    Followed,
     /// The box's own housekeeping (progress, last use): neither journal nor change log.
     Quiet,
 }
@@ -32,6 +34,11 @@ impl<K, V> Table<K, V> {
     /// A table whose writes are deeds.
     pub const fn journaled(name: &'static str) -> Self {
         Self { name, duty: Duty::Journaled, types: PhantomData }
+    }
+
+    /// A table that indexes follow.
+    pub const fn followed(name: &'static str) -> Self {
+        Self { name, duty: Duty::Followed, types: PhantomData }
     }
 
     /// A table of housekeeping.

@@ -230,6 +230,8 @@ impl<'b> Tx<'b> {
     ) -> Result<(), Fault> {
         if duty == Duty::Journaled {
             self.owes_journal = Some(table);
+        }
+        if duty != Duty::Quiet {
             self.heads.seq += 1;
             let change =
                 Change { table: table.to_owned(), key: key.clone(), removed: value.is_none() };
