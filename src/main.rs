@@ -1,2 +1,11 @@
-//! m
-fn main(){}
+//! The command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut args = std::env::args_os().skip(1);
+    if args.next().is_some_and(|verb| verb == ilot::engines::readers::child::VERB) {
+        return ilot::engines::readers::child::extract_main(args);
+    }
+    ExitCode::from(2)
+}
