@@ -36,6 +36,11 @@ impl Handle {
         Self { signal: Arc::default(), token }
     }
 
+    /// A handle that nobody else holds, for one turn of a task outside of its loop.
+    pub fn unattended() -> Self {
+        Self::new(CancellationToken::new())
+    }
+
     fn signal(&self) -> MutexGuard<'_, Signal> {
         self.signal.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

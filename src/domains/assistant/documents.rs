@@ -94,7 +94,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    fn count(&mut self, state: State) {
+    pub(super) fn count(&mut self, state: State) {
         match state {
             State::Queued => self.queued += 1,
             State::Reading => self.reading += 1,

@@ -42,7 +42,14 @@ impl Spooled {
         let unreadable = |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
         let mut file = std::fs::File::open(path).map_err(unreadable)?;
         let mut hasher = sha2::Sha256::new();
-        let size = std::io::copy(&mut file, &mut hasher).map_err(unreadable)?;
+        let mut size = 0;
+        let mut block = vec![0; FILE_PART];
+        loop {
+            let read = file.read(&mut block).map_err(unreadable)?;
+            let Some(bytes) = block.get(..read).filter(|b| !b.is_empty()) else { break };
+            hasher.update(bytes);
+            size += read as u64;
+        }
         Ok(Self { path: path.to_owned(), size, sha256: hasher.finalize().into(), ours: false })
     }
 }

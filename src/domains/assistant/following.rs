@@ -158,11 +158,9 @@ impl Assistant {
             let mark = vectors.mark();
             if !self.can_follow(mark)? {
                 drop(at);
-                self.rebuild_vectors(vectors, &|| handle.stopped())?;
-                at = self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner);
-            } else {
-                *at = Some((mark.map_or(0, |m| m.seq), Instant::now()));
+                return self.rebuild_vectors(&|| handle.stopped());
             }
+            *at = Some((mark.map_or(0, |m| m.seq), Instant::now()));
         }
         let Some((mut seq, saved)) = *at else { return Ok(()) };
         let began = seq;
@@ -272,26 +270,29 @@ impl Assistant {
     }
 
     /// Fills the index of vectors anew from the store.
-    fn rebuild_vectors(&self, vectors: &Vectors, stopped: &dyn Fn() -> bool) -> Result<(), Fault> {
+    fn rebuild_vectors(&self, stopped: &dyn Fn() -> bool) -> Result<(), Fault> {
+        let Some(embedder) = self.embedder() else { return Ok(()) };
         let _turn = self.desk.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
+        let card = embedder.card();
+        // The index in use answers until the new one takes its place.
+        let vectors = Vectors::reset(&self.places.index.join("vectors"), card.dimension, &card.name)?;
         let snapshot = self.store.snapshot()?;
         let total = snapshot.view().count(VECTORS.name)?;
-        let mut there = std::collections::HashSet::new();
+        let mut done = 0u64;
         self.progress(Some(Progress { stage: "meaning", done: 0, total }));
         snapshot.view().each(&VECTORS, &all(), |place: Place, row: Blob| {
-            let id = passage_number(place);
-            vectors.add(id, &vector(&row))?;
-            there.insert(id);
-            if there.len().is_multiple_of(REBUILD_STEP) {
-                self.progress(Some(Progress { stage: "meaning", done: there.len() as u64, total }));
+            vectors.add(passage_number(place), &vector(&row))?;
+            done += 1;
+            if done.is_multiple_of(REBUILD_STEP as u64) {
+                self.progress(Some(Progress { stage: "meaning", done, total }));
             }
             Ok(if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;
         if stopped() {
             return Ok(());
         }
-        vectors.retain(|id| there.contains(&id));
         vectors.save(self.mark_at(snapshot.seq))?;
+        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(vectors));
         *self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((snapshot.seq, Instant::now()));
         self.progress(None);
@@ -315,9 +316,7 @@ impl Assistant {
         })?;
         if full {
             self.rebuild_words(&|| false)?;
-            if let Some(vectors) = self.vectors() {
-                self.rebuild_vectors(&vectors, &|| false)?;
-            }
+            self.rebuild_vectors(&|| false)?;
         }
         self.tasks.wake_inbox();
         self.tasks.wake_reader();
