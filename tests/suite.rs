@@ -1,1 +1,3 @@
-//! suite
+//! One binary for all integration tests, so that they link once.
+
+mod readers;
