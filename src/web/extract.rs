@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use super::fault::WebFault;
 use super::limits::SlowPeer;
@@ -104,16 +105,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|refused| {
-        let steps: Vec<String> = refused
-            .path()
-            .iter()
-            .map(ToString::to_string)
-            .filter(|step| step != "?" && step != ".")
-            .collect();
+        let steps = refused.path().iter().filter_map(step_of).collect();
         json_fault(refused.inner(), steps)
     })?;
     reader.end().map_err(|refused| json_fault(&refused, Vec::new()))?;
     Ok(value)
+}
+
+fn step_of(segment: &Segment) -> Option<String> {
+    match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    }
 }
 
 fn json_fault(refused: &serde_json::Error, steps: Vec<String>) -> Fault {
