@@ -269,8 +269,8 @@ fn read_authority(keys: &Path, sealer: &Sealer) -> Result<Option<Authority>, Fau
     let root = CertificateDer::from_pem_slice(pem.as_bytes())
         .map_err(|e| unreadable(&certificate, e.to_string()))?
         .into_owned();
-    let sealed = fs::read(&key).map_err(|e| unreadable(&key, e))?;
-    let opened = (sealer.open)(&sealed).map_err(|e| unreadable(&key, e))?;
+    let closed = fs::read(&key).map_err(|e| unreadable(&key, e))?;
+    let opened = (sealer.open)(&closed).map_err(|e| unreadable(&key, e))?;
     let pair = KeyPair::try_from(opened.as_slice()).map_err(|e| unreadable(&key, e))?;
     let text = fs::read(&note).map_err(|e| unreadable(&note, e))?;
     let note = serde_json::from_slice(&text).map_err(|e| unreadable(&note, e))?;
@@ -304,12 +304,12 @@ fn found_authority(
     span(&mut params, note.authority_begins, note.authority_ends);
     let certificate =
         params.self_signed(&key).map_err(|e| Fault::broken("founding the authority", e))?;
-    let sealed = (sealer.seal)(key.serialized_der())?;
+    let closed = (sealer.seal)(key.serialized_der())?;
     let json =
         serde_json::to_vec_pretty(&note).map_err(|e| Fault::broken("writing tls.json", e))?;
     let (root, pem) = (certificate.der().clone(), certificate.pem());
     let files: [(&str, &[u8]); 3] =
-        [(AUTHORITY_KEY, &sealed), (NOTE, &json), (AUTHORITY, pem.as_bytes())];
+        [(AUTHORITY_KEY, &closed), (NOTE, &json), (AUTHORITY, pem.as_bytes())];
     for (file, bytes) in files {
         write_private(&keys.join(file), bytes)
             .map_err(|e| Fault::broken("writing the authority", e))?;
