@@ -13,6 +13,7 @@ pub mod settings;
 pub mod wire;
 
 use std::fs;
+use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
@@ -34,7 +35,7 @@ use crate::base::paths::{DataFolder, write_private};
 use crate::engines::tls::Tls;
 use crate::web::Peer;
 use crate::web::layers::Door;
-use census::Census;
+use census::{Census, Place};
 use connection::{Manner, Talk, converse};
 
 /// Connections that wait to be accepted.
@@ -171,13 +172,11 @@ impl Bound {
             let planb = doors.planb.clone().filter(|_| role == Role::PlanB);
             let door = planb.unwrap_or_else(|| doors.main.clone());
             let loop_hall = hall.clone();
-            let _ =
-                hall.tracker.spawn(async move { loop_hall.accept_tcp(role, listener, door).await });
+            hall.go(loop_hall.accept_tcp(role, listener, door));
         }
         let socket = self.console.map(|(listener, path)| {
             let (loop_hall, door) = (hall.clone(), doors.main.clone());
-            let _ =
-                hall.tracker.spawn(async move { loop_hall.accept_console(listener, door).await });
+            hall.go(loop_hall.accept_console(listener, door));
             path
         });
         hall.stop.cancelled().await;
@@ -280,7 +279,7 @@ impl Hall {
                 Ok((stream, _)) => {
                     let Some(place) = self.census.admit(None) else { continue };
                     let talk = self.talk(door.clone(), Peer::at_console(), Manner::Serve);
-                    let _ = self.tracker.spawn(converse(stream, place, talk));
+                    self.go(converse(stream, place, talk));
                 }
                 Err(refused) => pause_if_exhausted(&refused).await,
             }
@@ -295,32 +294,44 @@ impl Hall {
         let local = stream.local_addr().ok();
         // Small answers must not wait for the peer's acknowledgement of the last one.
         let _ = stream.set_nodelay(true);
-        let hall = self.clone();
-        let _ = self.tracker.spawn(async move {
-            let mut peer = Peer {
-                address: Some(address.to_canonical()),
-                local,
-                secure: false,
-                console: false,
-            };
-            let Some(secure) = hall.is_secure(role, &stream).await else { return };
-            if !secure {
-                let manner = hall.manner(role, local);
-                let talk = hall.talk(door, peer, manner);
-                return converse(stream, place, talk).await;
+        let peer =
+            Peer { address: Some(address.to_canonical()), local, secure: false, console: false };
+        self.go(self.clone().receive(role, stream, peer, place, door));
+    }
+
+    /// Finds out how a peer speaks, and lets it speak.
+    async fn receive(self, role: Role, stream: TcpStream, peer: Peer, place: Place, door: Door) {
+        let Some(secure) = self.unless_stopped(self.is_secure(role, &stream)).await.flatten()
+        else {
+            return;
+        };
+        if !secure {
+            let talk = self.talk(door, peer, self.manner(role, peer.local));
+            return converse(stream, place, talk).await;
+        }
+        let Some(tls) = &self.tls else { return };
+        let limit = Instant::now() + Duration::from_secs(self.settings.handshake_seconds);
+        match self.unless_stopped(timeout_at(limit, tls.accept(stream))).await {
+            Some(Ok(Ok(stream))) => {
+                let talk = self.talk(door, Peer { secure: true, ..peer }, Manner::Serve);
+                converse(stream, place, talk).await;
             }
-            let Some(tls) = &hall.tls else { return };
-            let limit = Instant::now() + Duration::from_secs(hall.settings.handshake_seconds);
-            match timeout_at(limit, tls.accept(stream)).await {
-                Ok(Ok(stream)) => {
-                    peer.secure = true;
-                    let talk = hall.talk(door, peer, Manner::Serve);
-                    converse(stream, place, talk).await;
-                }
-                Ok(Err(why)) => tracing::debug!(peer = %address, "no TLS: {why}"),
-                Err(_) => tracing::debug!(peer = %address, "TLS took too long"),
-            }
-        });
+            Some(Ok(Err(why))) => tracing::debug!(peer = ?peer.address, "no TLS: {why}"),
+            Some(Err(_)) => tracing::debug!(peer = ?peer.address, "TLS took too long"),
+            None => {}
+        }
+    }
+
+    async fn unless_stopped<T>(&self, future: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            done = future => Some(done),
+        }
+    }
+
+    /// Starts a future of this door, which drains it before it closes.
+    fn go(&self, future: impl Future<Output = ()> + Send + 'static) {
+        drop(self.tracker.spawn(future));
     }
 
     /// Whether the peer speaks TLS; none when it says nothing in time.

@@ -199,7 +199,7 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
 }
 
 fn buffering(refused: &BytesRejection) -> Fault {
-    body_fault(refused)
+    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { body_fault(refused) }
 }
 
 /// Why a body could not be read to its end, for handlers that read it themselves.
@@ -210,14 +210,15 @@ pub fn body_fault(refused: &(dyn Error + 'static)) -> Fault {
             return SlowPeer.fault();
         }
         if error.is::<http_body_util::LengthLimitError>() {
-            return Fault::too_large(
-                "body_too_large",
-                "The body is larger than this address takes.",
-            );
+            return too_large();
         }
         link = error.source();
     }
     Fault::invalid("body_broken", "The body ended before it was complete.")
+}
+
+fn too_large() -> Fault {
+    Fault::too_large("body_too_large", "The body is larger than this address takes.")
 }
 
 fn innermost(refused: &(dyn Error + 'static)) -> String {
@@ -314,6 +315,14 @@ mod tests {
                 (place, wrong)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_read_by_hand_keeps_its_limit() {
+        use http_body_util::{BodyExt, Limited};
+        let limited = Limited::new(Body::from("x".repeat(101)), 100);
+        let refused = axum::Error::new(Body::new(limited).collect().await.unwrap_err());
+        assert_eq!(body_fault(&refused).code, "body_too_large");
     }
 
     #[test]

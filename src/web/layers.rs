@@ -22,7 +22,7 @@ use axum::http::header::{
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
@@ -174,7 +174,8 @@ impl Inside {
     async fn finished(&self, asked: Asked, trace: Arc<Trace>, response: Response) -> Response {
         let took = asked.began.elapsed();
         let mut response = squeeze::squeeze(asked.gzip.clone(), response).await;
-        dress(response.headers_mut(), trace.header(), asked.hsts);
+        let hsts = asked.hsts && response.status() != StatusCode::MISDIRECTED_REQUEST;
+        dress(response.headers_mut(), trace.header(), hsts);
         self.meters.count(trace.route(), &asked.method, response.status(), took);
         let line = Line { asked, trace, status: response.status().as_u16() };
         match response.body().size_hint().exact() {
