@@ -12,6 +12,7 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use super::fault::WebFault;
 use super::limits::SlowPeer;
@@ -104,16 +105,20 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
 pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|refused| {
-        let steps: Vec<String> = refused
-            .path()
-            .iter()
-            .map(ToString::to_string)
-            .filter(|step| step != "?" && step != ".")
-            .collect();
+        let steps = refused.path().iter().filter_map(step_of).collect();
         json_fault(refused.inner(), steps)
     })?;
     reader.end().map_err(|refused| json_fault(&refused, Vec::new()))?;
     Ok(value)
+}
+
+fn step_of(segment: &Segment) -> Option<String> {
+    match segment {
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Map { key } => Some(key.clone()),
+        Segment::Enum { variant } => Some(variant.clone()),
+        Segment::Unknown => None,
+    }
 }
 
 fn json_fault(refused: &serde_json::Error, steps: Vec<String>) -> Fault {
@@ -194,7 +199,7 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
 }
 
 fn buffering(refused: &BytesRejection) -> Fault {
-    body_fault(refused)
+    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { body_fault(refused) }
 }
 
 /// Why a body could not be read to its end, for handlers that read it themselves.
@@ -205,14 +210,15 @@ pub fn body_fault(refused: &(dyn Error + 'static)) -> Fault {
             return SlowPeer.fault();
         }
         if error.is::<http_body_util::LengthLimitError>() {
-            return Fault::too_large(
-                "body_too_large",
-                "The body is larger than this address takes.",
-            );
+            return too_large();
         }
         link = error.source();
     }
     Fault::invalid("body_broken", "The body ended before it was complete.")
+}
+
+fn too_large() -> Fault {
+    Fault::too_large("body_too_large", "The body is larger than this address takes.")
 }
 
 fn innermost(refused: &(dyn Error + 'static)) -> String {
@@ -309,6 +315,14 @@ mod tests {
                 (place, wrong)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_read_by_hand_keeps_its_limit() {
+        use http_body_util::{BodyExt, Limited};
+        let limited = Limited::new(Body::from("x".repeat(101)), 100);
+        let refused = axum::Error::new(Body::new(limited).collect().await.unwrap_err());
+        assert_eq!(body_fault(&refused).code, "body_too_large");
     }
 
     #[test]

@@ -62,6 +62,16 @@ impl Guard {
         if is_unsafe(request) { check_site(request.headers(), host) } else { Ok(()) }
     }
 
+    /// The name a request was sent to, without port, when the box answers for it.
+    ///
+    /// # Errors
+    /// `host_unknown` (421), `host_malformed` (400).
+    pub fn host<'a, B>(&self, request: &'a Request<B>, peer: Peer) -> Result<&'a str, Fault> {
+        let host = host_of(request)?;
+        self.check_host(host, peer)?;
+        split(host).map(|(name, _)| name).ok_or_else(malformed)
+    }
+
     fn check_host(&self, host: &str, peer: Peer) -> Result<(), Fault> {
         let (name, port) = split(host).ok_or_else(malformed)?;
         if self.check_port

@@ -21,8 +21,9 @@ use axum::http::header::{
     CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
     X_CONTENT_TYPE_OPTIONS,
 };
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
-use axum::response::{IntoResponse, Response};
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
 
@@ -69,6 +70,9 @@ pub struct DoorOptions {
     pub meters: Meters,
     /// How addresses may be spelled.
     pub spelling: Spelling,
+    /// Paths that plain HTTP serves to other machines too: what a device needs before it can trust
+    /// the certificate, for instance `/ca.crt`.
+    pub plain: Vec<&'static str>,
     /// First path segments whose faults say their code in `error` (Plan B's), for instance `role`.
     pub terse: Vec<&'static str>,
 }
@@ -82,6 +86,7 @@ struct Inside {
     guard: Guard,
     meters: Meters,
     spelling: Spelling,
+    plain: Vec<&'static str>,
     terse: Vec<&'static str>,
 }
 
@@ -93,8 +98,8 @@ impl Door {
             .method_not_allowed_fallback(|| async { no_such_verb() })
             .layer(NoteRoute);
         let guard = Guard::new(&options.hosts, options.machine.as_deref());
-        let DoorOptions { meters, spelling, terse, .. } = options;
-        Self(Arc::new(Inside { router, guard, meters, spelling, terse }))
+        let DoorOptions { meters, spelling, plain, terse, .. } = options;
+        Self(Arc::new(Inside { router, guard, meters, spelling, plain, terse }))
     }
 
     /// Answers one request. The accept loop has put a [`Peer`] into its extensions.
@@ -113,6 +118,22 @@ impl Door {
         };
         let response = trace.clone().scope(self.0.routed(request, peer)).await;
         self.0.finished(asked, trace, response).await
+    }
+
+    /// Answers one request that came unprotected from another machine: the way to https, at `port`
+    /// if there is one, except for the few paths that are open to all.
+    pub async fn answer_plain(&self, request: Request, port: Option<u16>) -> Response {
+        if self.0.plain.contains(&request.uri().path()) {
+            return self.answer(request).await;
+        }
+        let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
+        let host = match self.0.guard.host(&request, peer) {
+            Ok(host) => host,
+            Err(fault) => return WebFault::from(fault).into_response(),
+        };
+        let Some(port) = port else { return WebFault::from(https_only()).into_response() };
+        let rest = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        Redirect::permanent(&format!("https://{host}:{port}{rest}")).into_response()
     }
 }
 
@@ -153,7 +174,8 @@ impl Inside {
     async fn finished(&self, asked: Asked, trace: Arc<Trace>, response: Response) -> Response {
         let took = asked.began.elapsed();
         let mut response = squeeze::squeeze(asked.gzip.clone(), response).await;
-        dress(response.headers_mut(), trace.header(), asked.hsts);
+        let hsts = asked.hsts && response.status() != StatusCode::MISDIRECTED_REQUEST;
+        dress(response.headers_mut(), trace.header(), hsts);
         self.meters.count(trace.route(), &asked.method, response.status(), took);
         let line = Line { asked, trace, status: response.status().as_u16() };
         match response.body().size_hint().exact() {
@@ -164,6 +186,10 @@ impl Inside {
             None => response.map(|body| Tally::over(line, body)),
         }
     }
+}
+
+fn https_only() -> Fault {
+    Fault::forbidden("https_only", "Other machines are answered over https only, and that is off.")
 }
 
 fn dress(headers: &mut HeaderMap, id: &HeaderValue, hsts: bool) {
