@@ -1,4 +1,298 @@
 //! Opens, listens, closes; the only place where domains meet.
 
+mod boot;
+
 pub mod listen;
 pub mod logs;
+pub mod router;
+pub mod schema;
+pub mod settings;
+pub mod system;
+mod work;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::base::clock::{Clock, MachineClock};
+use crate::base::disk::{Disk, MachineDisk, MemoryDisk};
+use crate::base::fault::Fault;
+use crate::base::health::Health;
+use crate::base::paths::{DataFolder, write_private};
+use crate::base::tasks::Tasks;
+use crate::domains::assistant::{Assistant, Places};
+use crate::domains::identity::Identity;
+use crate::engines::secrets::RootKey;
+use crate::engines::tls::{Names, Sealer, Tls};
+use crate::store::{Ground, Store};
+use crate::web::meters::Meters;
+use boot::{Boot, Stage};
+use listen::{Bound, Doors, ListenSettings, machine, notify};
+use router::Desks;
+use settings::{Config, Settings};
+use system::System;
+
+/// How long closing may take in all, the drain of connections included.
+const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// What the authority's key is sealed for.
+const TLS_PLACE: &str = "tls.key";
+
+/// A box that is open: its store, its desks, its tasks. It does not listen yet.
+pub struct App {
+    config: Config,
+    tasks: Tasks,
+    health: Health,
+    store: Store,
+    desks: Desks,
+    tls: Option<Tls>,
+    /// Held as long as the box is open, so that no second process opens the folder.
+    _lock: Option<File>,
+}
+
+/// Where a box stands: the outside world it is opened on.
+#[derive(Clone)]
+pub struct World {
+    /// Where time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// Where the store is kept.
+    pub disk: Arc<dyn Disk>,
+    /// The program that reads documents.
+    pub program: PathBuf,
+    /// Whether the folder is locked against a second process.
+    pub exclusive: bool,
+}
+
+impl World {
+    /// This machine.
+    ///
+    /// # Errors
+    /// `Broken` when the program does not know where it is.
+    pub fn machine() -> Result<Self, Fault> {
+        Ok(Self {
+            clock: Arc::new(MachineClock),
+            disk: Arc::new(MachineDisk),
+            program: std::env::current_exe().map_err(|e| Fault::broken("finding the program", e))?,
+            exclusive: true,
+        })
+    }
+
+    /// This machine, with a store that is forgotten.
+    ///
+    /// # Errors
+    /// As [`World::machine`].
+    pub fn in_memory() -> Result<Self, Fault> {
+        Ok(Self { disk: Arc::new(MemoryDisk::default()), exclusive: false, ..Self::machine()? })
+    }
+}
+
+impl App {
+    /// Opens the box: folder, keys, store, desks. Nothing listens and no task runs yet.
+    ///
+    /// # Errors
+    /// `already_running`, `folder_unusable`, or what the parts say.
+    pub fn open(config: Config, world: &World, tasks: Tasks, health: Health) -> Result<Self, Fault> {
+        let data = &config.data;
+        data.create().map_err(|e| {
+            Fault::unavailable("folder_unusable", format!("{} cannot be used: {e}", data.root().display()))
+        })?;
+        let lock = world.exclusive.then(|| lock_folder(data)).transpose()?;
+        empty_spool(data);
+        let boot = Boot::begin(data.boot_stage(), health.clone());
+        boot.enter(Stage::Store)?;
+        let root = RootKey::open(&data.keys())?;
+        let ground =
+            Ground { clock: world.clock.clone(), disk: world.disk.clone(), health: health.clone() };
+        let store = Store::open(&data.store(), &ground, config.settings.store, schema::STEPS, &tasks)?;
+        let identity = Identity::open(
+            store.clone(),
+            world.clock.clone(),
+            &root,
+            config.settings.identity.clone(),
+        )?;
+        if !boot.enter(Stage::Indexes)? {
+            let _ = std::fs::remove_dir_all(data.index());
+            data.create().map_err(|e| Fault::broken("making the index folder anew", e))?;
+        }
+        let with_model = boot.enter(Stage::Model)?;
+        let assistant = open_assistant(&config, world, &store, &health, with_model)?;
+        let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
+        let system = System {
+            clock: world.clock.clone(),
+            health: health.clone(),
+            store: store.clone(),
+            assistant: assistant.clone(),
+            meters: Meters::new()?,
+            meters_open: config.settings.metrics.open,
+            tls: tls.clone(),
+            began: world.clock.since_boot(),
+        };
+        boot.done();
+        let desks = Desks { system, identity, assistant };
+        Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
+    }
+
+    /// The desks, for what is done without a door.
+    pub fn desks(&self) -> &Desks {
+        &self.desks
+    }
+
+    /// Binds, starts the tasks, serves until `stop`, then closes within five seconds.
+    ///
+    /// `ready` hears the addresses and the set-up link, if one is needed, once requests are answered.
+    ///
+    /// # Errors
+    /// `address_in_use` and what else keeps the box from listening.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        ready: impl FnOnce(&listen::Addresses, Option<&str>),
+    ) -> Result<(), Fault> {
+        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data).await?;
+        let addresses = bound.addresses().clone();
+        let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
+        let link = self.setup_link(&addresses)?;
+        work::start(&self.desks, &self.store, &self.tasks, self.tls.as_ref(), &self.config.settings)?;
+        let health = self.health.clone();
+        notify::watch(&self.tasks, move || {
+            health.of("store").is_none_or(|r| r.level != crate::base::health::Level::Failed)
+        })?;
+        let token = tokio_util::sync::CancellationToken::new();
+        let serving = bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
+        notify::ready();
+        ready(&addresses, link.as_deref());
+        tokio::pin!(serving);
+        tokio::select! {
+            () = &mut serving => {}
+            () = stop => {
+                notify::stopping();
+                token.cancel();
+                serving.await;
+            }
+        }
+        let _ = std::fs::remove_file(self.config.data.addresses());
+        tokio::task::spawn_blocking(move || self.close())
+            .await
+            .map_err(|e| Fault::broken("closing", e))
+    }
+
+    /// Closes backwards: indexes, tasks, store.
+    pub fn close(self) {
+        if let Err(fault) = self.desks.assistant.settle() {
+            tracing::warn!("the indexes were not settled and will catch up: {fault}");
+        }
+        self.store.close();
+        self.tasks.stop(CLOSE_WITHIN);
+    }
+
+    /// The one-time set-up link, written to a file that only the owner may read; none when the box
+    /// is set up.
+    fn setup_link(&self, addresses: &listen::Addresses) -> Result<Option<String>, Fault> {
+        let path = self.config.data.setup_link();
+        let Some(word) = self.desks.identity.setup_word()? else {
+            let _ = std::fs::remove_file(&path);
+            return Ok(None);
+        };
+        let base = match (addresses.http, addresses.https) {
+            (Some(http), _) => format!("http://{http}"),
+            (None, Some(https)) => format!("https://127.0.0.1:{}", https.port()),
+            (None, None) => return Ok(None),
+        };
+        let link = format!("{base}/ui/setup?token={word}");
+        write_private(&path, link.as_bytes()).map_err(|e| Fault::broken("writing the set-up link", e))?;
+        Ok(Some(link))
+    }
+}
+
+fn lock_folder(data: &DataFolder) -> Result<File, Fault> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(data.lock())
+        .map_err(|e| Fault::broken("opening the lock", e))?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::conflict(
+            "already_running",
+            format!("Another process has {} open.", data.root().display()),
+        )),
+        // Some sticks' file systems know no locks; the store's own checks remain.
+        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
+        Err(e) => Err(Fault::broken("locking the data folder", e)),
+    }
+}
+
+/// What lies in the spool belongs to a process that is gone.
+fn empty_spool(data: &DataFolder) {
+    let Ok(entries) = std::fs::read_dir(data.spool()) else { return };
+    for entry in entries.flatten() {
+        let _ = std::fs::remove_file(entry.path());
+    }
+}
+
+fn open_assistant(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    health: &Health,
+    with_model: bool,
+) -> Result<Assistant, Fault> {
+    let data = &config.data;
+    let nowhere = data.run().join("no-models");
+    Assistant::open(
+        store.clone(),
+        world.clock.clone(),
+        health.clone(),
+        config.settings.assistant(),
+        Places {
+            index: data.index(),
+            spool: data.spool(),
+            inbox: data.inbox(),
+            models: if with_model { config.models() } else { nowhere },
+        },
+        world.program.clone(),
+    )
+}
+
+fn open_tls(
+    listen: &ListenSettings,
+    data: &DataFolder,
+    clock: &Arc<dyn Clock>,
+    root: RootKey,
+    settings: &Settings,
+) -> Result<Option<Tls>, Fault> {
+    if listen.https.is_empty() || listen.https == "off" {
+        return Ok(None);
+    }
+    let root = Arc::new(root);
+    let sealing = root.clone();
+    let sealer = Sealer {
+        seal: Box::new(move |bytes| sealing.seal(TLS_PLACE, bytes)),
+        open: Box::new(move |bytes| root.unseal(TLS_PLACE, bytes).map(|secret| secret.to_vec())),
+    };
+    Tls::open(&data.keys(), "ilot", &names(settings), clock.clone(), &sealer).map(Some)
+}
+
+/// What the certificate stands for: the machine's names and addresses, and those of the settings.
+fn names(settings: &Settings) -> Names {
+    let mut hosts = vec!["localhost".to_owned(), "ilot.local".to_owned()];
+    if let Some(name) = machine::name() {
+        hosts.push(format!("{name}.local"));
+        hosts.push(name);
+    }
+    let mut addresses = machine::addresses();
+    for name in &settings.hosts.names {
+        match name.parse() {
+            Ok(address) => addresses.push(address),
+            Err(_) => hosts.push(name.clone()),
+        }
+    }
+    hosts.sort();
+    hosts.dedup();
+    addresses.sort();
+    addresses.dedup();
+    Names { hosts, addresses }
+}

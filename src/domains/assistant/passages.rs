@@ -13,7 +13,8 @@ const HARD_LEVEL: u8 = 2;
 ///
 /// About 800 characters of French fill the window of the default embedding model; a word search
 /// prefers the larger unit, so a paragraph that fits `max` stays whole.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Cutting {
     /// Passages grow to this length while whole paragraphs fit. Default 800.
     pub target: usize,

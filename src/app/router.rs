@@ -1,0 +1,54 @@
+//! The page on which every route of the box is merged, and the order of what lies around them.
+
+use axum::middleware::from_fn_with_state;
+use utoipa_axum::router::OpenApiRouter;
+
+use super::system::{self, System, VERSION};
+use crate::base::fault::Fault;
+use crate::domains::assistant::{self, Assistant};
+use crate::domains::identity::{self, Identity};
+use crate::web::guard::HostRules;
+use crate::web::layers::{Door, DoorOptions};
+use crate::web::routes::{Spelling, split};
+use crate::web::{docs, pages};
+
+/// The desks whose routes are merged.
+#[derive(Clone)]
+pub struct Desks {
+    /// The box about itself.
+    pub system: System,
+    /// Who.
+    pub identity: Identity,
+    /// Documents and search.
+    pub assistant: Assistant,
+}
+
+/// Every described route.
+fn described(desks: &Desks) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .merge(system::routes(desks.system.clone()))
+        .merge(identity::routes::routes(desks.identity.clone()))
+        .merge(assistant::routes::routes(desks.assistant.clone()))
+}
+
+/// The description of every route.
+pub fn document(desks: &Desks) -> utoipa::openapi::OpenApi {
+    split(described(desks), VERSION).1
+}
+
+/// The door: guards and traces outside, then the recogniser of callers, then the routes and the pages.
+///
+/// # Errors
+/// `Broken` when the description cannot be written.
+pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
+    let (routes, document) = split(described(desks), VERSION);
+    let spelling = Spelling::of(&document);
+    let router = routes
+        .merge(docs::routes(&document)?)
+        .merge(pages::routes(VERSION))
+        .layer(from_fn_with_state(desks.identity.clone(), identity::routes::recognise));
+    let meters = desks.system.meters.clone();
+    let options =
+        DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };
+    Ok(Door::new(router, options))
+}

@@ -1,0 +1,72 @@
+//! Every table of the box and every migration step, in order.
+
+use crate::domains::{assistant::records as assistant, identity::records as identity};
+use crate::store::migrate::Step;
+use crate::store::table::Duty;
+use crate::store::{Table, changes, journal, meta};
+
+/// A table as snapshots and checks know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its name on disk.
+    pub name: &'static str,
+    /// What a write to it owes.
+    pub duty: Duty,
+}
+
+const fn known<K, V>(table: &Table<K, V>) -> Known {
+    Known { name: table.name, duty: table.duty }
+}
+
+/// Every table.
+pub const TABLES: &[Known] = &[
+    known(&meta::GENESIS),
+    known(&meta::NUMBERS),
+    known(&meta::HEADS),
+    known(&meta::CLOCKS),
+    known(&meta::ONCE),
+    known(&journal::JOURNAL),
+    known(&changes::CHANGES),
+    known(&changes::FLOORS),
+    known(&identity::USERS),
+    known(&identity::USERS_BY_LOGIN),
+    known(&identity::USERS_BY_NUMBER),
+    known(&identity::SESSIONS),
+    known(&identity::SESSIONS_OF),
+    known(&identity::LAST_USED),
+    known(&identity::SITE),
+    known(&identity::KEYS),
+    known(&assistant::DOCUMENTS),
+    known(&assistant::BY_PATH),
+    known(&assistant::BY_CONTENT),
+    known(&assistant::COLLECTIONS),
+    known(&assistant::TO_READ),
+    known(&assistant::FILES),
+    known(&assistant::FILE_PARTS),
+    known(&assistant::UNFINISHED),
+    known(&assistant::EDITIONS),
+    known(&assistant::TEXTS),
+    known(&assistant::HEADINGS),
+    known(&assistant::PASSAGES),
+    known(&assistant::VECTORS),
+    known(&assistant::TO_EMBED),
+    known(&assistant::SEEN),
+    known(&assistant::COUNTERS),
+    known(&assistant::NOTES),
+];
+
+/// Every step from one shape of the store to the next; forward only, never edited once released.
+pub const STEPS: &[Step] = &[Step { name: "begin", run: |_| Ok(()) }];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_tables_share_a_name() {
+        let mut names: Vec<_> = TABLES.iter().map(|table| table.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), TABLES.len());
+    }
+}
