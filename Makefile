@@ -95,9 +95,9 @@ one-provider:
 # Built, then checked: types, the two languages, what else the pages' own package.json calls a check.
 test-pages:
 	@$(begin); \
-	if command -v npm >/dev/null; then \
+	if . deploy/node.sh; node_ready; then \
 	    deploy/pages.sh; npm --prefix src/ui run --if-present check; npm --prefix src/ui run --if-present test; \
-	else $(call skip,npm is missing: the pages were neither built nor checked); fi; $(end)
+	else $(call skip,the pages were neither built nor checked); fi; $(end)
 
 test-scripts:
 	@$(begin); $(PYTHON) deploy/demo/make.py --check; deploy/test.sh; $(end)
@@ -113,9 +113,10 @@ test-browser-ready:
 test-browser:
 	@$(begin); \
 	if [ ! -x tests/browser/run.sh ]; then $(call skip,tests/browser/run.sh is not in this copy); \
-	elif ! command -v npm >/dev/null; then $(call skip,npm is missing: the pages were not looked at); \
 	elif ! command -v chromium >/dev/null; then $(call skip,chromium is missing (on Debian: apt-get install chromium)); \
-	else $(CARGO) build --locked; ILOT_BINARY="$$(cd "$(TARGET)" && pwd)/debug/ilot" tests/browser/run.sh; fi; $(end)
+	elif . deploy/node.sh; node_ready; then \
+	    $(CARGO) build --locked; ILOT_CHROMIUM="$$(command -v chromium)" ILOT_BIN="$$(cd "$(TARGET)" && pwd)/debug/ilot" tests/browser/run.sh; \
+	else $(call skip,the pages were not looked at); fi; $(end)
 
 # nextest runs each test in a process of its own; plain cargo does when it is missing.
 test-cargo:
