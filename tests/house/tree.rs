@@ -12,14 +12,14 @@ pub fn uses(
     tree: &[Text],
     judge: impl Fn(&str, &[String], &[String]) -> Option<String>,
 ) -> Vec<String> {
+    let macros: Vec<_> = tree.iter().flat_map(exported).collect();
     let mut offences = Vec::new();
     for (path, text) in tree {
         let Some(inside) = path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs"))
         else {
             continue;
         };
-        let mut own: Vec<String> = inside.split('/').map(str::to_owned).collect();
-        own.pop_if(|last| last == "mod");
+        let own = module(inside);
         let root = if inside == "main" { "ilot" } else { "crate" };
         let mut from = own.clone();
         for part in code(text).split("mod ") {
@@ -40,10 +40,33 @@ pub fn uses(
                     _ => {}
                 }
             }
-            offences.extend(named.iter().filter_map(|to| judge(path, &from, to)));
+            let at_home = |to: Vec<String>| {
+                let written = macros.iter().find(|(name, _)| to.len() == 1 && to.contains(name));
+                written.map_or(to, |(_, home)| home.clone())
+            };
+            offences
+                .extend(named.into_iter().map(at_home).filter_map(|to| judge(path, &from, &to)));
         }
     }
     offences
+}
+
+/// The macros that a file lifts to the root of the crate: there they have no floor, here they do.
+fn exported((path, text): &Text) -> Vec<(String, Vec<String>)> {
+    let home = path.strip_prefix("src/").and_then(|path| path.strip_suffix(".rs")).map(module);
+    let lifted = code(text);
+    let names = lifted.split("#[macro_export]").skip(1).filter_map(|rest| {
+        let name = rest.trim_start().strip_prefix("macro_rules! ")?;
+        Some((name.chars().take_while(|c| is_word(*c)).collect(), home.clone()?))
+    });
+    names.collect()
+}
+
+/// A file's module path: `store/mod` is `store`.
+fn module(inside: &str) -> Vec<String> {
+    let mut parts: Vec<String> = inside.split('/').map(str::to_owned).collect();
+    parts.pop_if(|last| last == "mod");
+    parts
 }
 
 /// The paths of a use tree, groups opened: `a::{b, c::*}` is `a::b` and `a::c`.
