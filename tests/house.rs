@@ -23,6 +23,14 @@ const RULES: &[(&str, Rule, Planted)] = &[
     ("floors, through super", floors, &[("src/web/a.rs", "use super::super::app::listen;")]),
     ("floors, from the bottom to nowhere", floors, &[("src/base/a.rs", "use crate::nowhere::X;")]),
     (
+        "floors, by a macro",
+        floors,
+        &[
+            ("src/web/m.rs", "#[macro_export]\nmacro_rules! m { () => {} }"),
+            ("src/base/a.rs", "use crate::m;"),
+        ],
+    ),
+    (
         "domains",
         neighbours,
         &[("src/domains/identity/mod.rs", "use crate::domains::assistant::Search;")],
@@ -91,8 +99,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hkdf", &["engines/secrets"]),
     ("hmac", &["engines/secrets"]),
     ("jsonwebtoken", &["engines/tokens"]),
+    ("aws_lc_rs", &["engines/tokens"]),
     ("calamine", &["engines/readers"]),
     ("csv", &["engines/readers"]),
+    ("encoding_rs", &["engines/readers"]),
+    ("libc", &["engines/readers"]),
+    ("seccompiler", &["engines/readers"]),
     ("html5ever", &["engines/readers"]),
     ("mail_parser", &["engines/readers"]),
     ("pdf_extract", &["engines/readers"]),
