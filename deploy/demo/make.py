@@ -342,10 +342,13 @@ class Pages:
         self.pages[-1] += shown(words, x, self.y, size, bold)
 
     def paragraph(self, words, size=11, bold=False, indent=0, mark=""):
-        for number, line in enumerate(wrap(words, size, PAGE_WIDTH - 2 * MARGIN - indent, bold)):
-            self.line(line, size, bold, MARGIN + indent)
+        lines = wrap(words, size, PAGE_WIDTH - 2 * MARGIN - indent, bold)
+        # A paragraph is not torn by the end of a page: what was one thought is read as one.
+        self.need(size * 1.4 * len(lines))
+        for number, line in enumerate(lines):
             if mark and number == 0:
-                self.pages[-1] += shown(mark, MARGIN + indent - 16, self.y, size)
+                self.pages[-1] += shown(mark, MARGIN + indent - 16, self.y - size * 1.4, size)
+            self.line(line, size, bold, MARGIN + indent)
         self.y -= 5
 
     def table(self, rows):
