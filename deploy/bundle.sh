@@ -36,7 +36,7 @@ verify_bundle() {
     [ -f "$folder/SHA256SUMS" ] || fail "$folder holds no SHA256SUMS"
     (cd "$folder" && sha256sum --check --strict --quiet SHA256SUMS) || fail "$folder is damaged"
     local extra
-    extra="$(cd "$folder" && comm -13 <(cut -c67- SHA256SUMS | LC_ALL=C sort) \
+    extra="$(cd "$folder" && LC_ALL=C comm -13 <(cut -c67- SHA256SUMS | LC_ALL=C sort) \
         <(find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort))"
     [ -z "$extra" ] || fail "not in SHA256SUMS: $extra"
     echo "bundle: $folder is whole: $(wc -l <"$folder/SHA256SUMS") files, $(du -sh "$folder" | cut -f1)"

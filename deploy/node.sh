@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by what runs npm: puts a Node.js first in PATH that the pages' tools accept.
 #
 # Debian's own is often too old for them. npm itself can bring a newer one as a package; it is kept
