@@ -1,4 +1,4 @@
-//! The command line.
+//! Reads the command line, nothing else.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ fn main() -> ExitCode {
     if args.next().is_some_and(|verb| verb == ilot::engines::readers::child::VERB) {
         return ilot::engines::readers::child::extract_main(args);
     }
-    ExitCode::from(2)
+    ilot::app::commands::main()
 }

@@ -1,6 +1,7 @@
 //! Opens, listens, closes; the only place where domains meet.
 
 mod boot;
+pub mod commands;
 
 pub mod listen;
 pub mod logs;

@@ -1,0 +1,72 @@
+//! `ilot demo`: fills a fresh box with the papers of a French transport depot.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hyper::Method;
+use serde_json::json;
+
+use super::console::Console;
+use super::docs::{self, File};
+use super::{Exit, Place, show};
+use crate::base::fault::Fault;
+use crate::engines::secrets;
+
+/// Where the papers are, by how the box came here: a clone, a stick, an installation.
+const PLACES: [&str; 2] = ["deploy/demo", "demo"];
+/// Where the installer puts them, below the prefix that the program lies in (`PREFIX/bin/ilot`).
+const INSTALLED: &str = "share/ilot/demo";
+
+/// Flags of `demo`.
+#[derive(Debug, Args)]
+pub(super) struct Flags {
+    /// The folder of the sample data
+    #[arg(long, value_name = "DIR")]
+    from: Option<PathBuf>,
+}
+
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
+    let folder = find(flags.from.clone())?;
+    let console = Console::connect(place)?;
+    // A word of 256 bits cut to what a person can type.
+    let password: String = secrets::random_word()?.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    let body = json!({
+        "site": "Transports Maréchal — Saint-Fons", "username": "demo", "display_name": "Démonstration",
+        "password": password,
+    });
+    let fresh = match console.call(Method::POST, "/setup", Some(&body)) {
+        Ok(_) => true,
+        Err(fault) if fault.code == "setup_done" => false,
+        Err(fault) => return Err(fault),
+    };
+    let files: Vec<File> = docs::gather(&[folder.join("documents")])?
+        .into_iter()
+        .map(|file| File { name: file.name.trim_start_matches("documents/").to_owned(), ..file })
+        .collect();
+    // The first folder is the collection, as in the watched folder.
+    let collection = |file: &File| file.name.split_once('/').map_or("", |(first, _)| first).to_owned();
+    let inner = files
+        .iter()
+        .map(|file| collection(file))
+        .collect::<std::collections::BTreeSet<_>>();
+    let exit = docs::add(place, &console, &files, &collection, true)?;
+    let secret = fresh.then_some(&password);
+    show::either(place.json, &json!({"collections": inner, "username": "demo", "password": secret}), || {
+        if let Some(password) = secret {
+            println!("\nNom · name: demo\nMot de passe · password: {password}  (shown once)");
+        }
+    });
+    Ok(exit)
+}
+
+fn find(named: Option<PathBuf>) -> Result<PathBuf, Fault> {
+    let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(PathBuf::from)).unwrap_or_default();
+    let installed = beside.parent().map(|prefix| prefix.join(INSTALLED));
+    let usual = PLACES.iter().map(PathBuf::from).chain(PLACES.iter().map(|p| beside.join(p))).chain(installed);
+    let places: Vec<PathBuf> = named.map_or_else(|| usual.collect(), |named| vec![named]);
+    places
+        .iter()
+        .find(|place| place.join("documents").is_dir())
+        .cloned()
+        .ok_or_else(|| Fault::not_found("folder of sample data; name it with --from"))
+}
