@@ -1,6 +1,6 @@
 //! Documents from real tools are read; damaged and hostile ones are named, and nobody else suffers.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -38,7 +38,10 @@ fn code_of(name: &str, bytes: &[u8]) -> String {
     let (_dir, path) = spool(name, bytes);
     match through_child(&path) {
         Ok(extract) => format!("read {:?}", extract.text.chars().take(80).collect::<String>()),
-        Err(fault) => fault.code.to_owned(),
+        Err(fault) => {
+            println!("{name}: {fault}");
+            fault.code.to_owned()
+        }
     }
 }
 
@@ -61,23 +64,22 @@ struct Good {
 
 const SERVICE: &str = "Chaque chauffeur se présente au dépôt à 5 h 30. Il vérifie le véhicule, signale toute défaillance";
 const FLEET: &str = "L’affectation efficace des véhicules en dépend ; la flotte est suffisante";
-const RULES: &[(u8, &str)] = &[
-    (1, "Règlement du dépôt"),
-    (1, "Prise de service"),
-    (2, "Retards"),
-    (1, "Fin de service"),
-];
-const RULES_BY_SIZE: &[(u8, &str)] = &[
-    (1, "Règlement du dépôt"),
-    (2, "Prise de service"),
-    (2, "Retards"),
-    (2, "Fin de service"),
-];
+const RULES: &[(u8, &str)] =
+    &[(1, "Règlement du dépôt"), (1, "Prise de service"), (2, "Retards"), (1, "Fin de service")];
+const RULES_BY_SIZE: &[(u8, &str)] =
+    &[(1, "Règlement du dépôt"), (2, "Prise de service"), (2, "Retards"), (2, "Fin de service")];
 
 const GOOD: &[Good] = &[
     Good {
         name: "reglement-python.docx",
-        words: &[SERVICE, "L’œuvre d’art", FLEET, "- noter l’heure", "A12 | 05:45 | Noël Lefèvre", "Les clés"],
+        words: &[
+            SERVICE,
+            "L’œuvre d’art",
+            FLEET,
+            "- noter l’heure",
+            "A12 | 05:45 | Noël Lefèvre",
+            "Les clés",
+        ],
         headings: RULES,
         title: Some("Règlement du dépôt"),
     },
@@ -125,7 +127,14 @@ const GOOD: &[Good] = &[
     },
     Good {
         name: "reglement-libreoffice.pdf",
-        words: &[SERVICE, "L’œuvre d’art", FLEET, "noter l’heure", "A12 05:45 Noël Lefèvre", "Les clés"],
+        words: &[
+            SERVICE,
+            "L’œuvre d’art",
+            FLEET,
+            "noter l’heure",
+            "A12 05:45 Noël Lefèvre",
+            "Les clés",
+        ],
         headings: &[
             (1, "Règlement du dépôt"),
             (2, "Prise de service"),
@@ -148,7 +157,12 @@ const GOOD: &[Good] = &[
     },
     Good {
         name: "reglement-reportlab.pdf",
-        words: &[SERVICE, "L'affectation efficace des véhicules en dépend", "Noël Lefèvre", "Les clés"],
+        words: &[
+            SERVICE,
+            "L'affectation efficace des véhicules en dépend",
+            "Noël Lefèvre",
+            "Les clés",
+        ],
         headings: &[
             (1, "Règlement du dépôt"),
             (1, "Prise de service"),
@@ -377,7 +391,11 @@ fn far_cells_do_not_fill_the_memory() {
     let links = "<Relationships><Relationship Id=\"r1\" Type=\"http://schemas.openxmlformats.org/\
         officeDocument/2006/relationships/worksheet\" Target=\"worksheets/sheet1.xml\"/>\
         </Relationships>";
+    let root = "<Relationships><Relationship Id=\"r1\" Type=\"http://schemas.openxmlformats.org/\
+        officeDocument/2006/relationships/officeDocument\" Target=\"xl/workbook.xml\"/>\
+        </Relationships>";
     let bytes = zip_of(&[
+        ("_rels/.rels", root.as_bytes()),
         ("xl/workbook.xml", workbook.as_bytes()),
         ("xl/_rels/workbook.xml.rels", links.as_bytes()),
         ("xl/worksheets/sheet1.xml", sheet.as_bytes()),
@@ -413,6 +431,9 @@ impl Dice {
 
 fn mutate(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
+    if bytes.is_empty() {
+        bytes.push(0);
+    }
     for _ in 0..=dice.roll(6) {
         let at = dice.roll(bytes.len());
         let length = dice.roll(40).min(bytes.len() - at);
@@ -439,6 +460,29 @@ fn mutate(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
     bytes
 }
 
+/// Mutates what stands inside an archive: outside, the checksums would catch nearly everything.
+fn mutate_inside(bytes: &[u8], dice: &mut Dice) -> Vec<u8> {
+    let Ok(mut zip) = zip::ZipArchive::new(std::io::Cursor::new(bytes)) else {
+        return mutate(bytes, dice);
+    };
+    let chosen = dice.roll(zip.len());
+    let mut parts = Vec::new();
+    for at in 0..zip.len() {
+        let mut part = zip.by_index(at).unwrap();
+        let mut bytes = Vec::new();
+        part.read_to_end(&mut bytes).unwrap();
+        let name = part.name().unwrap().into_owned();
+        let main = ["content.xml", "word/document.xml", "xl/worksheets/sheet1.xml"];
+        if at == chosen || main.contains(&name.as_str()) {
+            bytes = mutate(&bytes, dice);
+        }
+        parts.push((name, bytes));
+    }
+    let parts: Vec<(&str, &[u8])> =
+        parts.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    zip_of(&parts)
+}
+
 /// Formats whose readers are known not to abort are turned over quickly in this process.
 #[test]
 fn mutated_files_are_read_or_named() {
@@ -457,7 +501,9 @@ fn mutated_files_are_read_or_named() {
         let format = Format::detect(good.name, &bytes).unwrap();
         let mut dice = Dice(0x1107 + bytes.len() as u64);
         for turn in 0..200 {
-            let mutant = mutate(&bytes, &mut dice);
+            let inside = turn % 4 != 0;
+            let mutant =
+                if inside { mutate_inside(&bytes, &mut dice) } else { mutate(&bytes, &mut dice) };
             let started = Instant::now();
             let limits = Limits { unpacked_max: 16 << 20, ..Limits::default() };
             let read = catch_unwind(AssertUnwindSafe(|| read(format, &mutant, &limits)));
@@ -477,7 +523,9 @@ fn mutated_files_are_read_or_named() {
 /// The readers that may abort or swallow memory are turned over in the child, where it is theirs.
 #[test]
 fn mutated_files_never_reach_the_parent() {
-    for name in ["reglement-libreoffice.pdf", "reglement-weasyprint.pdf", "owner-only.pdf", "voyages.xls"] {
+    for name in
+        ["reglement-libreoffice.pdf", "reglement-weasyprint.pdf", "owner-only.pdf", "voyages.xls"]
+    {
         let bytes = std::fs::read(fixture(name)).unwrap();
         let mut dice = Dice(0x1107 + bytes.len() as u64);
         for turn in 0..60 {

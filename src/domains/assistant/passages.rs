@@ -253,7 +253,8 @@ fn split_words(text: &str, range: Range<usize>, max: usize, out: &mut Vec<Range<
         };
         let window = rest.get(..over).unwrap_or_default();
         // A blank right after the window also ends a word.
-        let blank = rest.get(over..).and_then(|r| r.chars().next()).is_some_and(char::is_whitespace);
+        let blank =
+            rest.get(over..).and_then(|r| r.chars().next()).is_some_and(char::is_whitespace);
         let end = if blank {
             over
         } else {

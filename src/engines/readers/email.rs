@@ -62,8 +62,9 @@ fn people(addresses: &Address<'_>) -> String {
 fn body(message: &Message<'_>, limits: &Limits, composer: &mut Composer) -> Result<(), Fault> {
     for part in message.text_bodies() {
         match &part.body {
-            PartType::Text(words) => text::paragraphs(words)
-                .try_for_each(|paragraph| composer.paragraph(paragraph))?,
+            PartType::Text(words) => {
+                text::paragraphs(words).try_for_each(|paragraph| composer.paragraph(paragraph))?
+            }
             PartType::Html(page) => {
                 let page = html::read_text(page, limits)?;
                 text::paragraphs(&page.text)

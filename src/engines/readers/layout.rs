@@ -8,10 +8,13 @@ use crate::base::fault::Fault;
 
 /// A gap wider than this share of the size parts two words.
 const WORD_GAP: f64 = 0.15;
+/// A glyph whose font tells no width is taken for this share of its size: rather two words in one
+/// than one word in two, since such files write their blanks as glyphs.
+const UNTOLD_WIDTH: f64 = 0.85;
 /// A baseline moved by more than this share of the size is another line; less is a superscript.
 const LINE_MOVE: f64 = 0.5;
 /// A line this many times further down than its neighbours opens a paragraph.
-const PARAGRAPH_GAP: f64 = 1.35;
+const PARAGRAPH_GAP: f64 = 1.25;
 /// Lines further apart than this many sizes never belong together.
 const GAP_MAX: f64 = 2.5;
 /// Text larger than the body by this factor is a heading.
@@ -21,7 +24,7 @@ const HEADING_CHARS: usize = 160;
 /// At most so many sizes count as heading levels.
 const HEADING_LEVELS: usize = 4;
 /// Two sizes nearer than this share are the same size.
-const SAME_SIZE: f64 = 0.08;
+const SAME_SIZE: f64 = 0.05;
 
 /// One glyph (or ligature) where it stands, in points; `y` grows upwards.
 #[derive(Debug, Clone)]
@@ -108,7 +111,8 @@ fn line(glyphs: &[&Glyph]) -> Option<Line> {
             continue;
         }
         push_plain(&glyph.text, &mut text);
-        end = glyph.x + glyph.width;
+        let untold = glyph.width <= 0.0 && glyph.text.chars().any(char::is_alphanumeric);
+        end = glyph.x + if untold { glyph.size * UNTOLD_WIDTH } else { glyph.width };
         sizes.count(glyph.size, glyph.text.trim().len());
     }
     let size = sizes.most();
@@ -206,7 +210,8 @@ fn write(text: &str, size: f64, levels: &Levels, composer: &mut Composer) -> Res
     }
 }
 
-/// The middle one of the distances between lines of the same size, in sizes.
+/// The distance of lines within paragraphs, in sizes: a small one among those found, since the
+/// larger ones are between paragraphs.
 fn usual_gap(lines: &[Line]) -> f64 {
     let mut gaps: Vec<f64> = lines
         .windows(2)
@@ -217,7 +222,7 @@ fn usual_gap(lines: &[Line]) -> f64 {
         .filter(|gap| *gap < GAP_MAX)
         .collect();
     gaps.sort_by(f64::total_cmp);
-    gaps.get(gaps.len() / 2).copied().unwrap_or(PARAGRAPH_GAP).max(1.0)
+    gaps.get(gaps.len() / 4).copied().unwrap_or(PARAGRAPH_GAP).max(1.0)
 }
 
 /// Whether a new paragraph begins between two lines.
