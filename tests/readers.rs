@@ -496,9 +496,12 @@ fn mutated_files_are_read_or_named() {
     ];
     std::panic::set_hook(Box::new(|_| {}));
     let mut panics = Vec::new();
-    for good in GOOD.iter().filter(|g| !g.name.ends_with(".xls") && !g.name.ends_with(".pdf")) {
+    for good in GOOD {
         let bytes = std::fs::read(fixture(good.name)).unwrap();
         let format = Format::detect(good.name, &bytes).unwrap();
+        if matches!(format, Format::Pdf | Format::Xls) {
+            continue;
+        }
         let mut dice = Dice(0x1107 + bytes.len() as u64);
         for turn in 0..200 {
             let inside = turn % 4 != 0;

@@ -49,7 +49,7 @@ impl Default for ChildLimits {
         Self {
             memory_bytes: 512 << 20,
             cpu_seconds: 20,
-            wall: Duration::from_secs(60),
+            wall: Duration::from_mins(1),
             document: Limits::default(),
         }
     }

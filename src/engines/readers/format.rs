@@ -25,11 +25,11 @@ pub enum Format {
     Pdf,
     /// Word, since 2007.
     Docx,
-    /// OpenDocument text.
+    /// Text of the open document family, as LibreOffice writes it.
     Odt,
     /// Excel, since 2007.
     Xlsx,
-    /// OpenDocument spreadsheet.
+    /// Spreadsheet of the open document family.
     Ods,
     /// Excel, before 2007.
     Xls,

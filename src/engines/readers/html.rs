@@ -220,7 +220,8 @@ impl Inner {
             self.flush()?;
             self.close = false;
             self.cell = false;
-            self.heading = name.chars().nth(1).and_then(|c| c.to_digit(10)).map(|d| d as u8);
+            self.heading =
+                name.chars().nth(1).and_then(|c| c.to_digit(10)).and_then(|d| u8::try_from(d).ok());
             return Ok(());
         }
         let Some(level) = self.heading.take() else { return self.flush() };

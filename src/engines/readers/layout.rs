@@ -116,7 +116,7 @@ fn line(glyphs: &[&Glyph]) -> Option<Line> {
         sizes.count(glyph.size, glyph.text.trim().len());
     }
     let size = sizes.most();
-    (!text.trim().is_empty()).then(|| Line { y: first.y, x: first.x, size, text })
+    (!text.trim().is_empty()).then_some(Line { y: first.y, x: first.x, size, text })
 }
 
 /// Poor man's bold draws the same glyph twice, a hair apart.
@@ -205,9 +205,16 @@ fn paragraphs(lines: &[Line], levels: &Levels, composer: &mut Composer) -> Resul
 
 fn write(text: &str, size: f64, levels: &Levels, composer: &mut Composer) -> Result<(), Fault> {
     match levels.level(size) {
-        Some(level) if text.chars().count() <= HEADING_CHARS => composer.heading(level, text),
+        Some(level) if text.chars().count() <= HEADING_CHARS && !has_leader(text) => {
+            composer.heading(level, text)
+        }
         _ => composer.paragraph(text),
     }
+}
+
+/// A row of dots leads to a page number: a line of a table of contents opens no section.
+fn has_leader(text: &str) -> bool {
+    text.contains(". . .") || text.contains("....")
 }
 
 /// The distance of lines within paragraphs, in sizes: a small one among those found, since the
