@@ -1,6 +1,6 @@
 //! From glyphs with places to text: words by gaps, lines by baselines, headings by size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::extract::{Composer, Extract};
 use super::text;
@@ -23,6 +23,8 @@ const HEADING_SIZE: f64 = 1.12;
 const HEADING_CHARS: usize = 160;
 /// At most so many sizes count as heading levels.
 const HEADING_LEVELS: usize = 4;
+/// A first or last line on at least so many pages runs through the document.
+const RUNNING_PAGES: usize = 3;
 /// Two sizes nearer than this share are the same size.
 const SAME_SIZE: f64 = 0.05;
 
@@ -59,8 +61,9 @@ struct Line {
 
 /// Puts all pages together.
 pub fn compose(pages: Vec<Page>, mut composer: Composer) -> Result<Extract, Fault> {
-    let pages: Vec<(Vec<Line>, Option<String>)> =
+    let mut pages: Vec<(Vec<Line>, Option<String>)> =
         pages.into_iter().map(|page| (lines(&page.glyphs), page.second)).collect();
+    forget_running_lines(&mut pages);
     let levels = Levels::of(pages.iter().flat_map(|(lines, _)| lines));
     for (lines, second) in &pages {
         composer.page();
@@ -75,6 +78,38 @@ pub fn compose(pages: Vec<Page>, mut composer: Composer) -> Result<Extract, Faul
         }
     }
     Ok(composer.finish())
+}
+
+/// Heads and feet that run through the pages would stand in the middle of sentences and be found
+/// instead of them: each is kept where it first stands, page numbers nowhere.
+fn forget_running_lines(pages: &mut [(Vec<Line>, Option<String>)]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (lines, _) in pages.iter() {
+        // A page of one line has its text there, not its head.
+        let edges = [lines.first(), lines.last()].into_iter().flatten();
+        for line in edges.take(lines.len().saturating_sub(1)) {
+            *counts.entry(without_numbers(&line.text)).or_default() += 1;
+        }
+    }
+    counts.retain(|_, count| *count >= RUNNING_PAGES);
+    let mut seen: BTreeSet<String> = BTreeSet::from([String::new()]);
+    for (lines, _) in pages.iter_mut() {
+        let mut runs = |line: Option<&Line>| {
+            let key = line.map(|line| without_numbers(&line.text));
+            key.is_some_and(|key| counts.contains_key(&key) && !seen.insert(key))
+        };
+        if runs(lines.last()) {
+            lines.pop();
+        }
+        if runs(lines.first()) {
+            lines.remove(0);
+        }
+    }
+}
+
+/// A running line without its page number.
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphabetic()).collect()
 }
 
 fn lines(glyphs: &[Glyph]) -> Vec<Line> {
@@ -275,6 +310,21 @@ mod tests {
             let x = x + at as f64 * size / 2.0;
             glyphs.push(Glyph { x, y, size, width: size / 2.0, text: c.to_string() });
         }
+    }
+
+    #[test]
+    fn running_lines_are_kept_once_and_page_numbers_never() {
+        let page = |number: usize| {
+            let mut glyphs = Vec::new();
+            write_at(50.0, 820.0, 10.0, "Manuel du quai", &mut glyphs);
+            write_at(50.0, 700.0, 10.0, ["Un mot.", "Deux mots.", "Fin."][number], &mut glyphs);
+            write_at(300.0, 20.0, 10.0, &format!("- {} / 3 -", number + 1), &mut glyphs);
+            Page { glyphs, second: None }
+        };
+        let pages = (0..3).map(page).collect();
+        let extract = compose(pages, Composer::new(&Limits::default())).unwrap();
+        assert_eq!(extract.text, "Manuel du quai\n\nUn mot.\n\nDeux mots.\n\nFin.");
+        assert_eq!(extract.page_starts, [0, 25, 37]);
     }
 
     #[test]

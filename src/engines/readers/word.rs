@@ -203,6 +203,8 @@ impl Listener for Body<'_> {
                 self.level = self.level.or(outline_level(&value));
             }
             "numPr" => self.item = true,
+            // List number 0 takes a paragraph out of the list its style puts it in.
+            "numId" if element.attribute("val").as_deref() == Some("0") => self.item = false,
             "tbl" => {
                 if self.tables == 0 {
                     self.close = false;
