@@ -87,7 +87,7 @@ fn refusal(error: ZipError) -> Fault {
 }
 
 fn unpacking(error: io::Error) -> Fault {
-    faults::damaged("A part of the document cannot be unpacked.").because(error)
+    faults::of_io("A part of the document cannot be unpacked.", error)
 }
 
 /// The directory of a compound file names its streams in UTF-16.

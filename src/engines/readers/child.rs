@@ -22,6 +22,8 @@ use crate::base::fault::Fault;
 pub const VERB: &str = "__extract";
 /// The child's complaints are kept up to this many bytes, to tell why it died.
 const COMPLAINT_BYTES_MAX: usize = 8 << 10;
+/// What a parser says of a document goes to the log up to this many characters.
+const CAUSE_CHARS_MAX: usize = 500;
 /// The least an answer may weigh, whatever the text limit.
 const ANSWER_BYTES_MIN: usize = 1 << 20;
 /// JSON writes no character of a cleaned text in more bytes than this.
@@ -47,7 +49,7 @@ impl Default for ChildLimits {
         Self {
             memory_bytes: 512 << 20,
             cpu_seconds: 20,
-            wall: Duration::from_secs(60),
+            wall: Duration::from_mins(1),
             document: Limits::default(),
         }
     }
@@ -67,7 +69,7 @@ enum Answer {
     /// The document's text; `confined` tells whether the kernel took the child's calls away.
     Read { extract: Extract, confined: bool },
     /// Why there is none.
-    Refused { code: String, message: String },
+    Refused { code: String, message: String, cause: Option<String> },
 }
 
 /// Reads documents in child processes of a program that knows [`VERB`]. Cheap to clone.
@@ -247,7 +249,13 @@ fn answer(heard: &Heard, status: ExitStatus) -> Result<Extract, Fault> {
                 }
                 Ok(extract)
             }
-            Ok(Answer::Refused { code, message }) => Err(faults::named(&code, message)),
+            Ok(Answer::Refused { code, message, cause }) => {
+                let fault = faults::named(&code, message);
+                Err(match cause {
+                    Some(cause) => fault.because(cause),
+                    None => fault,
+                })
+            }
             Err(e) => Err(Fault::broken("understanding a reader's answer", e)),
         };
     }
@@ -283,7 +291,11 @@ pub fn extract_main(args: impl Iterator<Item = OsString>) -> ExitCode {
     let confined = confine::silence();
     let answer = match extract(format, &order.document) {
         Ok(extract) => Answer::Read { extract, confined },
-        Err(fault) => Answer::Refused { code: fault.code.to_owned(), message: fault.message },
+        Err(fault) => Answer::Refused {
+            code: fault.code.to_owned(),
+            cause: fault.cause.map(|c| c.to_string().chars().take(CAUSE_CHARS_MAX).collect()),
+            message: fault.message,
+        },
     };
     let mut out = BufWriter::new(io::stdout().lock());
     match serde_json::to_writer(&mut out, &answer).map_err(io::Error::from).and(out.flush()) {
@@ -313,7 +325,7 @@ fn extract(format: Format, limits: &Limits) -> Result<Extract, Fault> {
         .lock()
         .take(most)
         .read_to_end(&mut bytes)
-        .map_err(|e| faults::damaged("The file cannot be read.").because(e))?;
+        .map_err(|e| faults::of_io("The file cannot be read.", e))?;
     catch_unwind(|| read(format, &bytes, limits))
         .unwrap_or_else(|_| Err(faults::damaged("The document broke its reader.")))
 }

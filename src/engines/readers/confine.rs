@@ -85,3 +85,45 @@ fn program() -> Option<BpfProgram> {
     let arch = std::env::consts::ARCH.try_into().ok()?;
     SeccompFilter::new(rules, not_permitted, SeccompAction::Allow, arch).ok()?.try_into().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+    use std::process::{Command, exit};
+
+    use super::*;
+
+    /// What a reader that was taken over would try. It runs in a process of its own, below.
+    #[test]
+    #[ignore = "takes its own process's rights away; `nothing_is_left_to_do` starts it"]
+    fn inside() {
+        let refused = |kind: Option<ErrorKind>| kind == Some(ErrorKind::PermissionDenied);
+        if limit(64 << 20, 5).is_err() {
+            exit(10);
+        }
+        if !silence() {
+            exit(11);
+        }
+        let file = std::fs::File::open("/etc/hostname").err().map(|e| e.kind());
+        let write = std::fs::write("/tmp/taken-over", b"x").err().map(|e| e.kind());
+        let network = std::net::TcpStream::connect("127.0.0.1:9").err().map(|e| e.kind());
+        let socket = std::os::unix::net::UnixDatagram::unbound().err().map(|e| e.kind());
+        let program = Command::new("/bin/true").spawn().err().map(|e| e.kind());
+        let thread = std::thread::Builder::new().spawn(|| {}).is_err();
+        let tried = [file, write, network, socket, program];
+        // Standing still and counting is all that is left.
+        let memory = vec![1_u8; 1 << 20].iter().map(|b| u64::from(*b)).sum::<u64>() == 1 << 20;
+        exit(if tried.into_iter().all(refused) && thread && memory { 0 } else { 12 });
+    }
+
+    #[test]
+    fn nothing_is_left_to_do() {
+        let test = "engines::readers::confine::tests::inside";
+        let status = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", test, "--ignored", "--test-threads=1"])
+            .status()
+            .unwrap();
+        // 11: this kernel has no seccomp, and there is nothing to prove.
+        assert!(matches!(status.code(), Some(0 | 11)), "{status}");
+    }
+}

@@ -39,7 +39,7 @@ fn head(message: &Message<'_>, composer: &mut Composer) -> Result<(), Fault> {
         ("De / From", from),
         ("À / To", message.to().map(people).unwrap_or_default()),
         ("Cc", message.cc().map(people).unwrap_or_default()),
-        ("Date", message.date().map(|d| d.to_rfc3339()).unwrap_or_default()),
+        ("Date", message.date().map(mail_parser::DateTime::to_rfc3339).unwrap_or_default()),
     ];
     let lines: Vec<String> = lines
         .iter()
@@ -62,8 +62,9 @@ fn people(addresses: &Address<'_>) -> String {
 fn body(message: &Message<'_>, limits: &Limits, composer: &mut Composer) -> Result<(), Fault> {
     for part in message.text_bodies() {
         match &part.body {
-            PartType::Text(words) => text::paragraphs(words)
-                .try_for_each(|paragraph| composer.paragraph(paragraph))?,
+            PartType::Text(words) => {
+                text::paragraphs(words).try_for_each(|paragraph| composer.paragraph(paragraph))?;
+            }
             PartType::Html(page) => {
                 let page = html::read_text(page, limits)?;
                 text::paragraphs(&page.text)

@@ -62,6 +62,14 @@ pub fn memory() -> Fault {
     named("document_memory", "The document needs more memory than this box gives to one file.")
 }
 
+/// Reading or unpacking failed: for want of memory, or because of what stands there.
+pub fn of_io(what: &str, error: std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::OutOfMemory => memory().because(error),
+        _ => damaged(what).because(error),
+    }
+}
+
 /// Neither the content nor the name says what this is.
 pub fn unknown() -> Fault {
     named("format_unknown", "This box has no reader for this kind of file.")

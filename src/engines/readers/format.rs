@@ -25,11 +25,11 @@ pub enum Format {
     Pdf,
     /// Word, since 2007.
     Docx,
-    /// OpenDocument text.
+    /// Text of the open document family, as LibreOffice writes it.
     Odt,
     /// Excel, since 2007.
     Xlsx,
-    /// OpenDocument spreadsheet.
+    /// Spreadsheet of the open document family.
     Ods,
     /// Excel, before 2007.
     Xls,
@@ -84,9 +84,36 @@ const EXTENSIONS: [(&str, Format); 20] = [
 
 /// Extensions that are plain text to a person who searches.
 const PLAIN: [&str; 30] = [
-    "txt", "text", "log", "py", "rs", "js", "ts", "css", "sql", "sh", "ini", "toml", "yaml", "yml",
-    "xml", "cfg", "conf", "bat", "ps1", "java", "c", "h", "cpp", "go", "php", "rb", "tex",
-    "properties", "srt", "vtt",
+    "txt",
+    "text",
+    "log",
+    "py",
+    "rs",
+    "js",
+    "ts",
+    "css",
+    "sql",
+    "sh",
+    "ini",
+    "toml",
+    "yaml",
+    "yml",
+    "xml",
+    "cfg",
+    "conf",
+    "bat",
+    "ps1",
+    "java",
+    "c",
+    "h",
+    "cpp",
+    "go",
+    "php",
+    "rb",
+    "tex",
+    "properties",
+    "srt",
+    "vtt",
 ];
 
 /// How many of a file's first bytes are worth showing to [`Format::detect`].
@@ -124,10 +151,11 @@ impl Format {
     }
 
     fn entry(self) -> (Self, &'static str, &'static str) {
-        FORMATS
-            .into_iter()
-            .find(|(format, _, _)| *format == self)
-            .unwrap_or((Self::Text, "txt", "text/plain"))
+        FORMATS.into_iter().find(|(format, _, _)| *format == self).unwrap_or((
+            Self::Text,
+            "txt",
+            "text/plain",
+        ))
     }
 }
 

@@ -27,10 +27,7 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Extract, Fault> {
 pub fn read_text(source: &str, limits: &Limits) -> Result<Extract, Fault> {
     let queue = BufferQueue::default();
     queue.push_back(StrTendril::from(source));
-    let sink = Page {
-        inner: RefCell::new(Inner::new(limits)),
-        fault: Cell::new(None),
-    };
+    let sink = Page { inner: RefCell::new(Inner::new(limits)), fault: Cell::new(None) };
     let tokenizer = Tokenizer::new(sink, TokenizerOpts::default());
     // The sink never asks for a script to run, so one feeding takes it all.
     let _ = tokenizer.feed(&queue);
@@ -223,7 +220,8 @@ impl Inner {
             self.flush()?;
             self.close = false;
             self.cell = false;
-            self.heading = name.chars().nth(1).and_then(|c| c.to_digit(10)).map(|d| d as u8);
+            self.heading =
+                name.chars().nth(1).and_then(|c| c.to_digit(10)).and_then(|d| u8::try_from(d).ok());
             return Ok(());
         }
         let Some(level) = self.heading.take() else { return self.flush() };
@@ -240,7 +238,10 @@ impl Inner {
         let content = value("content").unwrap_or_default();
         match name.as_str() {
             "author" | "dc.creator" => self.composer.author(content),
-            "date" | "dc.date" | "article:modified_time" | "article:published_time"
+            "date"
+            | "dc.date"
+            | "article:modified_time"
+            | "article:published_time"
             | "dcterms.modified" => self.composer.date(Moment::parse(content)),
             _ => {}
         }
@@ -264,9 +265,32 @@ impl Inner {
 
 fn is_block(name: &str) -> bool {
     const BLOCKS: [&str; 26] = [
-        "p", "div", "section", "article", "header", "footer", "main", "nav", "aside", "blockquote",
-        "figure", "figcaption", "form", "fieldset", "address", "hr", "body", "html", "head",
-        "caption", "thead", "tbody", "tfoot", "details", "summary", "legend",
+        "p",
+        "div",
+        "section",
+        "article",
+        "header",
+        "footer",
+        "main",
+        "nav",
+        "aside",
+        "blockquote",
+        "figure",
+        "figcaption",
+        "form",
+        "fieldset",
+        "address",
+        "hr",
+        "body",
+        "html",
+        "head",
+        "caption",
+        "thead",
+        "tbody",
+        "tfoot",
+        "details",
+        "summary",
+        "legend",
     ];
     BLOCKS.contains(&name)
 }

@@ -22,7 +22,7 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Extract, Fault> {
     Ok(composer.finish())
 }
 
-/// serde_json stops at 128 levels by itself, with words but no code of its own.
+/// `serde_json` stops at 128 levels by itself, with words but no code of its own.
 fn refusal(error: serde_json::Error) -> Fault {
     if error.to_string().starts_with("recursion limit") {
         return faults::too_deep();
@@ -41,7 +41,7 @@ fn name(value: &Value, composer: &mut Composer) {
     }
 }
 
-/// Writes a value. serde_json's own limit bounds the recursion.
+/// Writes a value. The parser's own limit bounds the recursion.
 fn block(value: &Value, depth: usize, composer: &mut Composer) -> Result<(), Fault> {
     match value {
         Value::Object(fields) => {
@@ -82,20 +82,16 @@ fn has_records(value: &Value) -> bool {
 
 /// Lines of `path: value`, lists of plain values on one line.
 fn leaves(path: &str, value: &Value, lines: &mut Vec<String>) {
-    match value {
-        Value::Object(fields) => {
-            for (key, field) in fields {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                leaves(&path, field, lines);
-            }
+    if let Value::Object(fields) = value {
+        for (key, field) in fields {
+            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+            leaves(&path, field, lines);
         }
-        _ => {
-            let words = plain(value);
-            if words.is_empty() {
-                return;
-            }
-            lines.push(if path.is_empty() { words } else { format!("{path}: {words}") });
-        }
+        return;
+    }
+    let words = plain(value);
+    if !words.is_empty() {
+        lines.push(if path.is_empty() { words } else { format!("{path}: {words}") });
     }
 }
 

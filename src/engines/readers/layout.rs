@@ -1,6 +1,6 @@
 //! From glyphs with places to text: words by gaps, lines by baselines, headings by size.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::extract::{Composer, Extract};
 use super::text;
@@ -8,10 +8,13 @@ use crate::base::fault::Fault;
 
 /// A gap wider than this share of the size parts two words.
 const WORD_GAP: f64 = 0.15;
+/// A glyph whose font tells no width is taken for this share of its size: rather two words in one
+/// than one word in two, since such files write their blanks as glyphs.
+const UNTOLD_WIDTH: f64 = 0.85;
 /// A baseline moved by more than this share of the size is another line; less is a superscript.
 const LINE_MOVE: f64 = 0.5;
 /// A line this many times further down than its neighbours opens a paragraph.
-const PARAGRAPH_GAP: f64 = 1.35;
+const PARAGRAPH_GAP: f64 = 1.25;
 /// Lines further apart than this many sizes never belong together.
 const GAP_MAX: f64 = 2.5;
 /// Text larger than the body by this factor is a heading.
@@ -20,8 +23,10 @@ const HEADING_SIZE: f64 = 1.12;
 const HEADING_CHARS: usize = 160;
 /// At most so many sizes count as heading levels.
 const HEADING_LEVELS: usize = 4;
+/// A first or last line on at least so many pages runs through the document.
+const RUNNING_PAGES: usize = 3;
 /// Two sizes nearer than this share are the same size.
-const SAME_SIZE: f64 = 0.08;
+const SAME_SIZE: f64 = 0.05;
 
 /// One glyph (or ligature) where it stands, in points; `y` grows upwards.
 #[derive(Debug, Clone)]
@@ -56,8 +61,9 @@ struct Line {
 
 /// Puts all pages together.
 pub fn compose(pages: Vec<Page>, mut composer: Composer) -> Result<Extract, Fault> {
-    let pages: Vec<(Vec<Line>, Option<String>)> =
+    let mut pages: Vec<(Vec<Line>, Option<String>)> =
         pages.into_iter().map(|page| (lines(&page.glyphs), page.second)).collect();
+    forget_running_lines(&mut pages);
     let levels = Levels::of(pages.iter().flat_map(|(lines, _)| lines));
     for (lines, second) in &pages {
         composer.page();
@@ -72,6 +78,38 @@ pub fn compose(pages: Vec<Page>, mut composer: Composer) -> Result<Extract, Faul
         }
     }
     Ok(composer.finish())
+}
+
+/// Heads and feet that run through the pages would stand in the middle of sentences and be found
+/// instead of them: each is kept where it first stands, page numbers nowhere.
+fn forget_running_lines(pages: &mut [(Vec<Line>, Option<String>)]) {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (lines, _) in pages.iter() {
+        // A page of one line has its text there, not its head.
+        let edges = [lines.first(), lines.last()].into_iter().flatten();
+        for line in edges.take(lines.len().saturating_sub(1)) {
+            *counts.entry(without_numbers(&line.text)).or_default() += 1;
+        }
+    }
+    counts.retain(|_, count| *count >= RUNNING_PAGES);
+    let mut seen: BTreeSet<String> = BTreeSet::from([String::new()]);
+    for (lines, _) in pages.iter_mut() {
+        let mut runs = |line: Option<&Line>| {
+            let key = line.map(|line| without_numbers(&line.text));
+            key.is_some_and(|key| counts.contains_key(&key) && !seen.insert(key))
+        };
+        if runs(lines.last()) {
+            lines.pop();
+        }
+        if runs(lines.first()) {
+            lines.remove(0);
+        }
+    }
+}
+
+/// A running line without its page number.
+fn without_numbers(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphabetic()).collect()
 }
 
 fn lines(glyphs: &[Glyph]) -> Vec<Line> {
@@ -108,11 +146,12 @@ fn line(glyphs: &[&Glyph]) -> Option<Line> {
             continue;
         }
         push_plain(&glyph.text, &mut text);
-        end = glyph.x + glyph.width;
+        let untold = glyph.width <= 0.0 && glyph.text.chars().any(char::is_alphanumeric);
+        end = glyph.x + if untold { glyph.size * UNTOLD_WIDTH } else { glyph.width };
         sizes.count(glyph.size, glyph.text.trim().len());
     }
     let size = sizes.most();
-    (!text.trim().is_empty()).then(|| Line { y: first.y, x: first.x, size, text })
+    (!text.trim().is_empty()).then_some(Line { y: first.y, x: first.x, size, text })
 }
 
 /// Poor man's bold draws the same glyph twice, a hair apart.
@@ -201,12 +240,20 @@ fn paragraphs(lines: &[Line], levels: &Levels, composer: &mut Composer) -> Resul
 
 fn write(text: &str, size: f64, levels: &Levels, composer: &mut Composer) -> Result<(), Fault> {
     match levels.level(size) {
-        Some(level) if text.chars().count() <= HEADING_CHARS => composer.heading(level, text),
+        Some(level) if text.chars().count() <= HEADING_CHARS && !has_leader(text) => {
+            composer.heading(level, text)
+        }
         _ => composer.paragraph(text),
     }
 }
 
-/// The middle one of the distances between lines of the same size, in sizes.
+/// A row of dots leads to a page number: a line of a table of contents opens no section.
+fn has_leader(text: &str) -> bool {
+    text.contains(". . .") || text.contains("....")
+}
+
+/// The distance of lines within paragraphs, in sizes: a small one among those found, since the
+/// larger ones are between paragraphs.
 fn usual_gap(lines: &[Line]) -> f64 {
     let mut gaps: Vec<f64> = lines
         .windows(2)
@@ -217,7 +264,7 @@ fn usual_gap(lines: &[Line]) -> f64 {
         .filter(|gap| *gap < GAP_MAX)
         .collect();
     gaps.sort_by(f64::total_cmp);
-    gaps.get(gaps.len() / 2).copied().unwrap_or(PARAGRAPH_GAP).max(1.0)
+    gaps.get(gaps.len() / 4).copied().unwrap_or(PARAGRAPH_GAP).max(1.0)
 }
 
 /// Whether a new paragraph begins between two lines.
@@ -263,6 +310,21 @@ mod tests {
             let x = x + at as f64 * size / 2.0;
             glyphs.push(Glyph { x, y, size, width: size / 2.0, text: c.to_string() });
         }
+    }
+
+    #[test]
+    fn running_lines_are_kept_once_and_page_numbers_never() {
+        let page = |number: usize| {
+            let mut glyphs = Vec::new();
+            write_at(50.0, 820.0, 10.0, "Manuel du quai", &mut glyphs);
+            write_at(50.0, 700.0, 10.0, ["Un mot.", "Deux mots.", "Fin."][number], &mut glyphs);
+            write_at(300.0, 20.0, 10.0, &format!("- {} / 3 -", number + 1), &mut glyphs);
+            Page { glyphs, second: None }
+        };
+        let pages = (0..3).map(page).collect();
+        let extract = compose(pages, Composer::new(&Limits::default())).unwrap();
+        assert_eq!(extract.text, "Manuel du quai\n\nUn mot.\n\nDeux mots.\n\nFin.");
+        assert_eq!(extract.page_starts, [0, 25, 37]);
     }
 
     #[test]

@@ -31,7 +31,6 @@ struct Page {
     heading: Option<u8>,
     /// In a list item or a table row: it continues the block of the one before.
     close: bool,
-    front_matter: bool,
 }
 
 impl Page {
@@ -43,7 +42,6 @@ impl Page {
             depth_max: limits.depth_max,
             heading: None,
             close: false,
-            front_matter: false,
         }
     }
 
@@ -90,10 +88,7 @@ impl Page {
                 self.flush()?;
                 self.line.push_str("- ");
             }
-            Tag::MetadataBlock(_) => {
-                self.flush()?;
-                self.front_matter = true;
-            }
+            Tag::MetadataBlock(_) => self.flush()?,
             Tag::Paragraph
             | Tag::CodeBlock(_)
             | Tag::Table(_)
@@ -140,7 +135,6 @@ impl Page {
                 Ok(())
             }
             TagEnd::MetadataBlock(_) => {
-                self.front_matter = false;
                 let block = std::mem::take(&mut self.line);
                 self.metadata(&block);
                 Ok(())

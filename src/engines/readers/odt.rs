@@ -1,4 +1,4 @@
-//! OpenDocument texts: paragraphs, headings, lists, tables row by row, footnotes.
+//! Texts of the open document family (.odt): paragraphs, headings, lists, tables row by row, footnotes.
 
 use std::collections::HashSet;
 
@@ -8,10 +8,12 @@ use super::faults;
 use super::xml::{self, Element, Listener, Properties};
 use crate::base::fault::Fault;
 
+/// The title style counts as the outermost heading.
+const TITLE: u8 = 0;
 /// No document means more blanks in a row than this.
 const BLANKS_MAX: usize = 1000;
 
-/// Reads an OpenDocument text.
+/// Reads a text as LibreOffice writes it.
 pub fn read(bytes: &[u8], limits: &Limits) -> Result<Extract, Fault> {
     let mut archive = Archive::open(bytes, limits)?;
     if let Some(manifest) = archive.part("META-INF/manifest.xml")? {
@@ -29,7 +31,7 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Extract, Fault> {
     }
     let content = archive
         .part("content.xml")?
-        .ok_or_else(|| faults::damaged("The archive holds no OpenDocument text."))?;
+        .ok_or_else(|| faults::damaged("The archive holds no text document."))?;
     let mut body = Body::new(composer);
     xml::walk(&content, limits, &mut body)?;
     Ok(body.composer.finish())
@@ -39,14 +41,12 @@ struct Body {
     composer: Composer,
     /// Automatic styles that descend from the title style.
     titles: HashSet<String>,
-    in_body: bool,
+    reading: bool,
     /// The paragraph being read; a note inside it waits in `outer`.
     line: String,
     level: Option<u8>,
-    is_title: bool,
-    outer: Vec<(String, Option<u8>, bool)>,
+    outer: Vec<(String, Option<u8>)>,
     notes: Vec<String>,
-    in_note: bool,
     items: usize,
     item_open: bool,
     hidden: usize,
@@ -61,13 +61,11 @@ impl Body {
         Self {
             composer,
             titles: HashSet::from(["Title".to_owned()]),
-            in_body: false,
+            reading: false,
             line: String::new(),
             level: None,
-            is_title: false,
             outer: Vec::new(),
             notes: Vec::new(),
-            in_note: false,
             items: 0,
             item_open: false,
             hidden: 0,
@@ -87,13 +85,15 @@ impl Body {
             let level = element.attribute("outline-level").and_then(|l| l.parse().ok());
             self.level = Some(level.unwrap_or(1));
         }
-        self.is_title = element.attribute("style-name").is_some_and(|s| self.titles.contains(&s));
+        if element.attribute("style-name").is_some_and(|s| self.titles.contains(&s)) {
+            self.level = Some(TITLE);
+        }
     }
 
     fn paragraph_ends(&mut self) -> Result<(), Fault> {
         let line = std::mem::take(&mut self.line);
         let level = self.level.take();
-        if self.in_note {
+        if !self.outer.is_empty() {
             self.notes.push(line);
             return Ok(());
         }
@@ -115,12 +115,11 @@ impl Body {
     }
 
     fn write(&mut self, line: &str, level: Option<u8>) -> Result<(), Fault> {
-        if self.is_title {
-            self.composer.title(line);
-            return self.composer.heading(1, line);
-        }
         if let Some(level) = level {
             self.close = false;
+            if level == TITLE {
+                self.composer.title(line);
+            }
             return self.composer.heading(level, line);
         }
         if self.items > 0 {
@@ -161,7 +160,7 @@ impl Listener for Body {
             _ if self.hidden > 0 => {}
             "style" => self.style(element),
             // `office:text` is the body; nothing before it is for reading.
-            "text" => self.in_body = true,
+            "text" => self.reading = true,
             "p" | "h" => self.paragraph_starts(name, element),
             "s" => {
                 let count = element.attribute("c").and_then(|c| c.parse().ok()).unwrap_or(1);
@@ -171,8 +170,7 @@ impl Listener for Body {
             "line-break" => self.line.push('\n'),
             "note" => {
                 let line = std::mem::take(&mut self.line);
-                self.outer.push((line, self.level.take(), self.is_title));
-                self.in_note = true;
+                self.outer.push((line, self.level.take()));
             }
             "list-item" => {
                 self.items += 1;
@@ -196,13 +194,12 @@ impl Listener for Body {
         }
         match name {
             _ if self.hidden > 0 => {}
-            "text" => self.in_body = false,
+            "text" => self.reading = false,
             "p" | "h" => return self.paragraph_ends(),
             "note" => {
-                if let Some((line, level, is_title)) = self.outer.pop() {
-                    (self.line, self.level, self.is_title) = (line, level, is_title);
+                if let Some(outer) = self.outer.pop() {
+                    (self.line, self.level) = outer;
                 }
-                self.in_note = !self.outer.is_empty();
             }
             "list-item" => self.items = self.items.saturating_sub(1),
             "list" if self.items == 0 => self.close = false,
@@ -225,7 +222,7 @@ impl Listener for Body {
     }
 
     fn words(&mut self, words: &str) -> Result<(), Fault> {
-        if self.in_body && self.hidden == 0 {
+        if self.reading && self.hidden == 0 {
             // Line breaks between elements are layout of the XML, not of the text.
             self.line.extend(words.chars().map(|c| if c == '\n' || c == '\r' { ' ' } else { c }));
         }

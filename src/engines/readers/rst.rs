@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn underlines_make_levels() {
-        let source = "======\nTitre\n======\n\nIntro\n-----\nCorps du texte.\n\nDétail\n~~~~~~\n\nFin.";
+        let source =
+            "======\nTitre\n======\n\nIntro\n-----\nCorps du texte.\n\nDétail\n~~~~~~\n\nFin.";
         let extract = read(source.as_bytes(), &Limits::default()).unwrap();
         let levels: Vec<(u8, &str)> =
             extract.headings.iter().map(|h| (h.level, h.text.as_str())).collect();

@@ -4,16 +4,15 @@ use std::borrow::Cow;
 use std::io::Cursor;
 
 use calamine::{
-    Data, ExcelDateTime, Ods, OdsError, Reader, SheetVisible, Xls, XlsError, Xlsx,
-    XlsxError,
+    Data, ExcelDateTime, Ods, OdsError, Reader, SheetVisible, Xls, XlsError, Xlsx, XlsxError,
 };
 
 use super::archive::Archive;
 use super::delimited::Table;
 use super::extract::{Composer, Extract, Limits};
+use super::faults;
 use super::format::Format;
 use super::xml::Properties;
-use super::faults;
 use crate::base::fault::Fault;
 
 /// Rows with more columns than this are cut: the widest sheet Excel knows.
@@ -111,8 +110,12 @@ fn visible(sheets: &[calamine::Sheet], limits: &Limits) -> Result<Vec<String>, F
 /// A value as a person reads it in the cell; an error or an empty cell says nothing.
 fn words(value: &Data) -> Cow<'_, str> {
     match value {
-        Data::String(words) | Data::DateTimeIso(words) | Data::DurationIso(words) => {
-            Cow::Borrowed(words)
+        Data::String(words) | Data::DurationIso(words) => Cow::Borrowed(words),
+        // `2025-03-15T06:45:00`, as OpenDocument writes it.
+        Data::DateTimeIso(words) => {
+            let words = words.replacen('T', " ", 1);
+            let minutes = words.strip_suffix(":00").filter(|w| w.contains(':'));
+            Cow::Owned(minutes.unwrap_or(&words).to_owned())
         }
         Data::Int(number) => Cow::Owned(number.to_string()),
         Data::Float(number) => Cow::Owned(number.to_string()),

@@ -1,6 +1,6 @@
 //! Word documents: paragraphs, headings by style or outline, lists, tables row by row, footnotes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::archive::Archive;
 use super::extract::{Composer, Extract, Limits};
@@ -42,6 +42,8 @@ pub fn read(bytes: &[u8], limits: &Limits) -> Result<Extract, Fault> {
 #[derive(Default)]
 struct Styles {
     levels: HashMap<String, u8>,
+    /// Styles that make list items of their paragraphs, such as `List Bullet`.
+    items: HashSet<String>,
     open: Option<String>,
 }
 
@@ -49,6 +51,7 @@ impl Listener for Styles {
     fn start(&mut self, name: &str, element: &Element<'_>) -> Result<(), Fault> {
         match name {
             "style" => self.open = element.attribute("styleId"),
+            "numPr" => self.items.extend(self.open.clone()),
             "name" | "outlineLvl" => {
                 let value = element.attribute("val").unwrap_or_default();
                 let level =
@@ -193,12 +196,15 @@ impl Listener for Body<'_> {
             "pStyle" => {
                 let style = element.attribute("val").unwrap_or_default();
                 self.level = self.level.or(self.styles.level(&style));
+                self.item |= self.styles.items.contains(&style);
             }
             "outlineLvl" => {
                 let value = element.attribute("val").unwrap_or_default();
                 self.level = self.level.or(outline_level(&value));
             }
             "numPr" => self.item = true,
+            // List number 0 takes a paragraph out of the list its style puts it in.
+            "numId" if element.attribute("val").as_deref() == Some("0") => self.item = false,
             "tbl" => {
                 if self.tables == 0 {
                     self.close = false;
