@@ -95,7 +95,8 @@ fn resident() -> u64 {
 fn processor() -> f32 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f32>().ok());
+    let ticks =
+        after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f32>().ok());
     ticks.sum::<f32>() / 100.0
 }
 

@@ -309,7 +309,6 @@ fn plain_attend<const FUSED: bool>(
 
 /// The products of one query with every key, a block of keys at a time in registers.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it must be compiled again for each processor feature")]
 fn meet<const FUSED: bool>(row: &mut [f32], query: &[f32], keys: &[f32], padded: usize) {
     const BLOCK: usize = 4 * LANES;
     let mut start = 0;
@@ -367,7 +366,6 @@ fn soften<const FUSED: bool>(row: &mut [f32], tokens: usize) {
 
 /// The values, each as much as its score says.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "it must be compiled again for each processor feature")]
 fn gather<const FUSED: bool>(place: &mut [f32], scores: &[f32], kept: &[f32], size: usize) {
     const SIZE: usize = 2 * LANES;
     // The usual head of 32 numbers stays in registers.

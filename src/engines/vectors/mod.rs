@@ -30,7 +30,7 @@ const STALE_ONE_IN: usize = 5;
 /// So few changes may wait for a new graph while searches do.
 const SETTLED_BELOW: usize = 16;
 /// What one point of the graph costs in memory besides its row, as measured.
-const GRAPH_POINT_BYTES: usize = 2_700;
+const GRAPH_POINT_BYTES: usize = 2_500;
 /// The rows' file.
 const ROWS_FILE: &str = "vectors";
 
