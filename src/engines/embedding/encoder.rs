@@ -3,14 +3,13 @@
 //! Texts are laid end to end without padding: every matrix product sees only real tokens, and only
 //! attention looks at one text at a time.
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::VarBuilder;
-use candle_nn::ops::{layer_norm, softmax_last_dim};
 use serde::Deserialize;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::card::{Architecture, Card, Pooling, damaged};
-use super::gelu::Gelu;
+use super::kernels::{Attention, BiasGelu, JoinNorm};
 use crate::base::fault::Fault;
 
 /// Bytes of text the tokenizer is given per token that can be kept; no word piece is longer.
@@ -35,55 +34,52 @@ struct Shape {
     hidden_act: String,
 }
 
-/// A matrix and its bias, the matrix as `[out, in]`.
-struct Linear {
-    weight: Tensor,
-    bias: Tensor,
-}
+/// A matrix as `[out, in]`.
+struct Matrix(Tensor);
 
-impl Linear {
+impl Matrix {
     fn load(vb: &VarBuilder, output: usize, input: usize) -> Result<Self> {
-        Ok(Self { weight: vb.get((output, input), "weight")?, bias: vb.get(output, "bias")? })
+        Ok(Self(vb.get((output, input), "weight")?))
     }
 
     fn product(&self, x: &Tensor) -> Result<Tensor> {
-        x.matmul(&self.weight.t()?)
-    }
-
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.product(x)?.broadcast_add(&self.bias)
+        x.matmul(&self.0.t()?)
     }
 }
 
+/// Layer normalisation of a sum, with the bias of the product before it.
 struct Norm {
-    weight: Tensor,
-    bias: Tensor,
-    epsilon: f32,
+    /// Bias, weight and shift, a row each.
+    settings: Tensor,
+    join: JoinNorm,
 }
 
 impl Norm {
-    fn load(vb: &VarBuilder, shape: &Shape) -> Result<Self> {
+    fn load(bias: &Tensor, vb: &VarBuilder, shape: &Shape) -> Result<Self> {
+        let (weight, shift) =
+            (vb.get(shape.hidden_size, "weight")?, vb.get(shape.hidden_size, "bias")?);
         #[expect(clippy::cast_possible_truncation, reason = "1e-12 and 1e-5 fit f32")]
         let epsilon = shape.layer_norm_eps as f32;
         Ok(Self {
-            weight: vb.get(shape.hidden_size, "weight")?,
-            bias: vb.get(shape.hidden_size, "bias")?,
-            epsilon,
+            settings: Tensor::stack(&[bias, &weight, &shift], 0)?,
+            join: JoinNorm { epsilon },
         })
     }
 
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        layer_norm(x, &self.weight, &self.bias, self.epsilon)
+    fn forward(&self, x: &Tensor, rest: &Tensor) -> Result<Tensor> {
+        x.apply_op3_no_bwd(rest, &self.settings, &self.join)
     }
 }
 
 struct Layer {
     /// Query, key and value in one product.
-    looks: Linear,
-    joined: Linear,
+    looks: Matrix,
+    looks_bias: Vec<f32>,
+    joined: Matrix,
     after_attention: Norm,
-    wide: Linear,
-    narrow: Linear,
+    wide: Matrix,
+    wide_bias: Tensor,
+    narrow: Matrix,
     after_words: Norm,
 }
 
@@ -91,65 +87,40 @@ impl Layer {
     fn load(vb: &VarBuilder, shape: &Shape) -> Result<Self> {
         let width = shape.hidden_size;
         let own = vb.pp("attention").pp("self");
-        let parts = [
-            Linear::load(&own.pp("query"), width, width)?,
-            Linear::load(&own.pp("key"), width, width)?,
-            Linear::load(&own.pp("value"), width, width)?,
-        ];
-        let looks = Linear {
-            weight: Tensor::cat(&parts.each_ref().map(|p| &p.weight), 0)?,
-            bias: Tensor::cat(&parts.each_ref().map(|p| &p.bias), 0)?,
-        };
+        let parts = ["query", "key", "value"].map(|part| own.pp(part));
+        let weights = parts.each_ref().map(|p| p.get((width, width), "weight"));
+        let biases = parts.each_ref().map(|p| p.get(width, "bias"));
+        let weights = weights.into_iter().collect::<Result<Vec<_>>>()?;
+        let biases = biases.into_iter().collect::<Result<Vec<_>>>()?;
         let after = vb.pp("attention").pp("output");
+        let (wide, narrow) = (vb.pp("intermediate").pp("dense"), vb.pp("output").pp("dense"));
         Ok(Self {
-            looks,
-            joined: Linear::load(&after.pp("dense"), width, width)?,
-            after_attention: Norm::load(&after.pp("LayerNorm"), shape)?,
-            wide: Linear::load(&vb.pp("intermediate").pp("dense"), shape.intermediate_size, width)?,
-            narrow: Linear::load(&vb.pp("output").pp("dense"), width, shape.intermediate_size)?,
-            after_words: Norm::load(&vb.pp("output").pp("LayerNorm"), shape)?,
+            looks: Matrix(Tensor::cat(&weights, 0)?),
+            looks_bias: Tensor::cat(&biases, 0)?.to_vec1()?,
+            joined: Matrix::load(&after.pp("dense"), width, width)?,
+            after_attention: Norm::load(
+                &after.pp("dense").get(width, "bias")?,
+                &after.pp("LayerNorm"),
+                shape,
+            )?,
+            wide: Matrix::load(&wide, shape.intermediate_size, width)?,
+            wide_bias: wide.get(shape.intermediate_size, "bias")?,
+            after_words: Norm::load(
+                &narrow.get(width, "bias")?,
+                &vb.pp("output").pp("LayerNorm"),
+                shape,
+            )?,
+            narrow: Matrix::load(&narrow, width, shape.intermediate_size)?,
         })
     }
 
-    fn forward(&self, x: &Tensor, texts: &[Run], heads: usize) -> Result<Tensor> {
-        let looks = self.looks.forward(x)?;
-        let seen = texts.iter().map(|t| attend(&looks, *t, heads)).collect::<Result<Vec<_>>>()?;
-        let seen = Tensor::cat(&seen, 0)?;
-        let x = self.after_attention.forward(&(self.joined.forward(&seen)? + x)?)?;
-        let wide = self.wide.product(&x)?.apply_op2_no_bwd(&self.wide.bias, &Gelu)?;
-        self.after_words.forward(&(self.narrow.forward(&wide)? + x)?)
+    fn forward(&self, x: &Tensor, lengths: &[usize], heads: usize) -> Result<Tensor> {
+        let attention = Attention { lengths, heads, bias: &self.looks_bias };
+        let seen = self.looks.product(x)?.apply_op1_no_bwd(&attention)?;
+        let x = self.after_attention.forward(&self.joined.product(&seen)?, x)?;
+        let wide = self.wide.product(&x)?.apply_op2_no_bwd(&self.wide_bias, &BiasGelu)?;
+        self.after_words.forward(&self.narrow.product(&wide)?, &x)
     }
-}
-
-/// Texts of one length that lie side by side.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    /// The first text's first row.
-    first: usize,
-    /// How many texts.
-    texts: usize,
-    /// Tokens in each.
-    tokens: usize,
-}
-
-/// Multi-head attention within the texts of one run; `looks` holds query, key and value.
-fn attend(looks: &Tensor, run: Run, heads: usize) -> Result<Tensor> {
-    let width = looks.dim(1)? / 3;
-    let size = width / heads;
-    let parts = looks
-        .narrow(0, run.first, run.texts * run.tokens)?
-        .reshape((run.texts, run.tokens, 3, heads, size))?
-        .permute((2, 0, 3, 1, 4))?
-        .contiguous()?
-        .reshape((3, run.texts * heads, run.tokens, size))?;
-    let (query, key, value) = (parts.get(0)?, parts.get(1)?, parts.get(2)?);
-    let scale = 1.0 / (size as f64).sqrt();
-    let scores = softmax_last_dim(&(query * scale)?.matmul(&key.t()?)?)?;
-    scores
-        .matmul(&value)?
-        .reshape((run.texts, heads, run.tokens, size))?
-        .transpose(1, 2)?
-        .reshape((run.texts * run.tokens, width))
 }
 
 /// A loaded network with its tokenizer.
@@ -194,7 +165,7 @@ impl Encoder {
 
     fn build(card: &Card, shape: &Shape, tokenizer: Tokenizer, weights: &[u8]) -> Result<Self> {
         let device = Device::Cpu;
-        let vb = VarBuilder::from_slice_safetensors(weights, candle_core::DType::F32, &device)?;
+        let vb = VarBuilder::from_slice_safetensors(weights, DType::F32, &device)?;
         let vb = ["", "bert", "roberta"]
             .into_iter()
             .map(|prefix| if prefix.is_empty() { vb.clone() } else { vb.pp(prefix) })
@@ -219,7 +190,11 @@ impl Encoder {
             tokenizer,
             words: inputs.get((shape.vocab_size, width), "word_embeddings.weight")?,
             positions,
-            norm: Norm::load(&inputs.pp("LayerNorm"), shape)?,
+            norm: Norm::load(
+                &Tensor::zeros(width, DType::F32, &device)?,
+                &inputs.pp("LayerNorm"),
+                shape,
+            )?,
             layers: (0..shape.num_hidden_layers)
                 .map(|n| Layer::load(&vb.pp(format!("encoder.layer.{n}")), shape))
                 .collect::<Result<_>>()?,
@@ -242,50 +217,55 @@ impl Encoder {
         Ok(encoding.get_ids().to_vec())
     }
 
-    /// The unit vectors of texts given as token numbers, in the same order; call it with texts
-    /// sorted by length, since equal lengths share their attention.
+    /// The unit vectors of texts given as token numbers, in the same order.
     pub(super) fn vectors(&self, texts: &[&[u32]]) -> std::result::Result<Vec<Vec<f32>>, Fault> {
         self.forward(texts).map_err(|e| Fault::broken("running the encoder", e))
     }
 
     fn forward(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
-        let mut ids = Vec::new();
-        let mut places = Vec::new();
-        let mut runs: Vec<Run> = Vec::new();
-        for text in texts {
-            match runs.last_mut() {
-                Some(run) if run.tokens == text.len() => run.texts += 1,
-                _ => runs.push(Run { first: ids.len(), texts: 1, tokens: text.len() }),
-            }
-            ids.extend_from_slice(text);
-            places.extend(
-                (self.first_position..).take(text.len()).filter_map(|p| u32::try_from(p).ok()),
-            );
-        }
-        let ids = Tensor::new(ids, &Device::Cpu)?;
+        let lengths: Vec<usize> = texts.iter().map(|t| t.len()).collect();
+        let ids = Tensor::new(texts.concat(), &Device::Cpu)?;
+        let places: Vec<u32> = lengths
+            .iter()
+            .flat_map(|length| (self.first_position..).take(*length))
+            .filter_map(|place| u32::try_from(place).ok())
+            .collect();
         let places = Tensor::new(places, &Device::Cpu)?;
-        let mut x =
-            (self.words.index_select(&ids, 0)? + self.positions.index_select(&places, 0)?)?;
-        x = self.norm.forward(&x)?;
+        let words = self.words.index_select(&ids, 0)?;
+        let mut x = self.norm.forward(&words, &self.positions.index_select(&places, 0)?)?;
         for layer in &self.layers {
-            x = layer.forward(&x, &runs, self.heads)?;
+            x = layer.forward(&x, &lengths, self.heads)?;
         }
+        let x = x.flatten_all()?.to_vec1::<f32>()?;
+        let mut rest = x.as_slice();
         let mut vectors = Vec::with_capacity(texts.len());
-        for run in &runs {
-            let rows = x.narrow(0, run.first, run.texts * run.tokens)?.reshape((
-                run.texts,
-                run.tokens,
-                self.dimension,
-            ))?;
-            let pooled = match self.pooling {
-                Pooling::Mean => rows.mean(1)?,
-                Pooling::First => rows.get_on_dim(1, 0)?,
-            };
-            let length = pooled.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?;
-            vectors.extend(pooled.broadcast_div(&length)?.to_vec2::<f32>()?);
+        for length in lengths {
+            let (text, after) = rest.split_at_checked(length * self.dimension).unwrap_or_default();
+            vectors.push(pooled(text, self.dimension, self.pooling));
+            rest = after;
         }
         Ok(vectors)
     }
+}
+
+/// One unit vector out of a text's token vectors.
+fn pooled(tokens: &[f32], dimension: usize, pooling: Pooling) -> Vec<f32> {
+    let mut vector = vec![0.0; dimension];
+    let take = match pooling {
+        Pooling::Mean => usize::MAX,
+        Pooling::First => 1,
+    };
+    for token in tokens.chunks_exact(dimension.max(1)).take(take) {
+        for (sum, x) in vector.iter_mut().zip(token) {
+            *sum += x;
+        }
+    }
+    // The mean differs from the sum in its length alone, and that is taken out here.
+    let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
+    for v in &mut vector {
+        *v /= length;
+    }
+    vector
 }
 
 fn tokenizer_of(bytes: &[u8], max_tokens: usize) -> std::result::Result<Tokenizer, Fault> {

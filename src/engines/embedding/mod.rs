@@ -7,7 +7,7 @@ pub mod card;
 mod encoder;
 mod files;
 #[cfg(feature = "models")]
-mod gelu;
+mod kernels;
 #[cfg(feature = "models")]
 mod lanes;
 #[cfg(feature = "models")]

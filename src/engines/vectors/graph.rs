@@ -19,7 +19,7 @@ use crate::base::tasks::caught;
 /// Links a point keeps in each layer, twice as many in the lowest.
 const LINKS: usize = 16;
 /// Candidates looked at when a point is put in.
-const BUILD_WIDTH: usize = 100;
+const BUILD_WIDTH: usize = 200;
 /// `hnsw_rs` can only write graphs of this many layers.
 const LAYERS: usize = 16;
 /// The inverse length that follows a row's codes, as bytes.

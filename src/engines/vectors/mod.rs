@@ -20,16 +20,17 @@ use self::graph::Graph;
 use crate::base::fault::Fault;
 use crate::base::mark::Mark;
 
-/// Below so many vectors the scan is as quick as the graph, so none is built.
-pub const GRAPH_FROM: usize = 50_000;
+/// Below so many vectors none is built: at 100,000 the scan takes one to two milliseconds, and what the
+/// graph would save of that costs hundreds of megabytes and minutes of building.
+pub const GRAPH_FROM: usize = 200_000;
 /// Candidates the graph looks at for a search, at least.
-const SEARCH_WIDTH_MIN: usize = 96;
+const SEARCH_WIDTH_MIN: usize = 256;
 /// The graph is built anew when more than one in so many of its points is stale.
 const STALE_ONE_IN: usize = 5;
 /// So few changes may wait for a new graph while searches do.
 const SETTLED_BELOW: usize = 16;
 /// What one point of the graph costs in memory besides its row, as measured.
-const GRAPH_POINT_BYTES: usize = 2_700;
+const GRAPH_POINT_BYTES: usize = 2_500;
 /// The rows' file.
 const ROWS_FILE: &str = "vectors";
 
