@@ -243,8 +243,7 @@ async fn silence_and_endless_headers_are_cut() {
         s.first_byte_seconds = 1;
         s.header_seconds = 1;
         s.keep_alive_seconds = 1;
-    })
-    .await;
+    });
     for bytes in [
         "",
         "GET /health HTTP/1.1\r\nhost: local",
@@ -326,8 +325,7 @@ async fn one_door_takes_only_so_many() {
     let house = House::open(|s| {
         s.connections = 3;
         s.connections_reserved = 0;
-    })
-    .await;
+    });
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(house.http).await.unwrap();
