@@ -44,6 +44,10 @@ struct Page {
     top_k: u8,
 }
 
+async fn slip() {
+    assert!(std::hint::black_box(false), "a slip");
+}
+
 fn routes() -> Router {
     let endless = || async {
         let ticks = stream::unfold((), |()| async {
@@ -68,8 +72,8 @@ fn routes() -> Router {
         .route("/page", get(|Query(page): Query<Page>| async move { page.top_k.to_string() }))
         .route("/things/{id}", get(|Path(id): Path<u32>| async move { id.to_string() }))
         .route("/api/servers/{id}", get(|Path(id): Path<u32>| async move { format!("server {id}") }))
-        .route("/panic", get(|| async { if true { panic!("a slip") } }))
-        .route("/late", get(|| sleep(Duration::from_secs(60))).layer(limits::answer_within(Duration::from_millis(100))))
+        .route("/panic", get(slip))
+        .route("/late", get(|| sleep(Duration::from_mins(1))).layer(limits::answer_within(Duration::from_millis(100))))
         .route("/text", get(|| async { "word ".repeat(1000).into_response() }))
         .route("/who", get(|Asker(caller): Asker| async move { format!("{} {}", caller.name(), caller.request) }))
         .route("/endless", get(endless))
@@ -104,12 +108,12 @@ struct House {
 }
 
 impl House {
-    async fn open(tweak: impl FnOnce(&mut ListenSettings)) -> Self {
-        Self::open_with(tweak, None).await
+    fn open(tweak: impl FnOnce(&mut ListenSettings)) -> Self {
+        Self::open_with(tweak, None)
     }
 
     #[expect(clippy::disallowed_methods, reason = "a test has no box whose tasks it could use")]
-    async fn open_with(tweak: impl FnOnce(&mut ListenSettings), tls: Option<Tls>) -> Self {
+    fn open_with(tweak: impl FnOnce(&mut ListenSettings), tls: Option<Tls>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = DataFolder::at(folder.path());
         data.create().unwrap();
@@ -119,7 +123,7 @@ impl House {
             ..ListenSettings::default()
         };
         tweak(&mut settings);
-        let bound = Bound::bind(settings, &data).await.unwrap();
+        let bound = Bound::bind(settings, &data).unwrap();
         let (http, https) = (bound.addresses().http.unwrap(), bound.addresses().https);
         let stop = CancellationToken::new();
         let doors = Doors { main: door(), planb: None };
@@ -178,7 +182,7 @@ const JSON: &str = "content-type: application/json\r\n";
 
 #[tokio::test]
 async fn every_refusal_has_the_one_body() {
-    let house = House::open(|_| {}).await;
+    let house = House::open(|_| {});
     let long = format!(r#"{{"name":"{}"}}"#, "x".repeat(200));
     for (first, head, body, status, code) in [
         ("GET /gone", "", "", 404, "not_found"),
@@ -216,7 +220,7 @@ async fn every_refusal_has_the_one_body() {
 
 #[tokio::test]
 async fn what_is_well_is_served_in_every_spelling() {
-    let house = House::open(|_| {}).await;
+    let house = House::open(|_| {});
     for (first, head, body, end) in [
         ("GET /health", "", "", r#"{"status":"ok"}"#),
         ("GET /health/", "host: depot.lan\r\n", "", r#"{"status":"ok"}"#),
@@ -239,8 +243,7 @@ async fn silence_and_endless_headers_are_cut() {
         s.first_byte_seconds = 1;
         s.header_seconds = 1;
         s.keep_alive_seconds = 1;
-    })
-    .await;
+    });
     for bytes in [
         "",
         "GET /health HTTP/1.1\r\nhost: local",
@@ -262,7 +265,7 @@ async fn silence_and_endless_headers_are_cut() {
 
 #[tokio::test]
 async fn a_body_that_drips_is_refused_and_a_steady_one_is_not() {
-    let house = House::open(|s| s.floor_grace_seconds = 2).await;
+    let house = House::open(|s| s.floor_grace_seconds = 2);
     let head =
         format!("POST /echo HTTP/1.1\r\nhost: localhost\r\n{JSON}content-length: 9000\r\n\r\n{{");
     let began = Instant::now();
@@ -301,7 +304,7 @@ async fn a_body_that_drips_is_refused_and_a_steady_one_is_not() {
 
 #[tokio::test]
 async fn a_peer_that_reads_nothing_loses_its_connection() {
-    let house = House::open(|s| s.floor_grace_seconds = 1).await;
+    let house = House::open(|s| s.floor_grace_seconds = 1);
     let mut stream = TcpStream::connect(house.http).await.unwrap();
     stream.write_all(b"GET /huge HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     sleep(Duration::from_secs(4)).await;
@@ -322,8 +325,7 @@ async fn one_door_takes_only_so_many() {
     let house = House::open(|s| {
         s.connections = 3;
         s.connections_reserved = 0;
-    })
-    .await;
+    });
     let mut held = Vec::new();
     for _ in 0..3 {
         let mut stream = TcpStream::connect(house.http).await.unwrap();
@@ -346,7 +348,7 @@ async fn one_door_takes_only_so_many() {
 
 #[tokio::test]
 async fn it_closes_in_time_with_streams_and_sockets_open() {
-    let house = House::open(|s| s.drain_seconds = 1).await;
+    let house = House::open(|s| s.drain_seconds = 1);
     let mut stream = TcpStream::connect(house.http).await.unwrap();
     stream.write_all(b"GET /endless HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     let mut socket = TcpStream::connect(house.http).await.unwrap();
@@ -370,7 +372,7 @@ async fn it_closes_in_time_with_streams_and_sockets_open() {
 
 #[tokio::test]
 async fn an_idle_house_closes_at_once() {
-    let house = House::open(|_| {}).await;
+    let house = House::open(|_| {});
     let kept = "GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut stream = TcpStream::connect(house.http).await.unwrap();
     stream.write_all(kept.as_bytes()).await.unwrap();
@@ -382,7 +384,7 @@ async fn an_idle_house_closes_at_once() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_and_the_console_has_its_own_door() {
-    let house = House::open(|_| {}).await;
+    let house = House::open(|_| {});
     let folder = tempfile::tempdir().unwrap();
     let data = DataFolder::at(folder.path());
     data.create().unwrap();
@@ -391,15 +393,15 @@ async fn an_address_in_use_is_named_and_the_console_has_its_own_door() {
         https: "off".into(),
         ..ListenSettings::default()
     };
-    let refused = Bound::bind(settings, &data).await.unwrap_err();
+    let refused = Bound::bind(settings, &data).unwrap_err();
     assert_eq!(refused.code, "address_in_use");
     assert!(refused.message.contains(&house.http.to_string()), "{}", refused.message);
     let settings = ListenSettings { http: "here".into(), ..ListenSettings::default() };
-    assert_eq!(Bound::bind(settings, &data).await.unwrap_err().code, "address_malformed");
+    assert_eq!(Bound::bind(settings, &data).unwrap_err().code, "address_malformed");
     let settings =
         ListenSettings { http: "off".into(), https: "off".into(), ..ListenSettings::default() };
     assert_eq!(
-        Bound::bind(settings, &house.data).await.unwrap_err().code,
+        Bound::bind(settings, &house.data).unwrap_err().code,
         "address_in_use",
         "two boxes on one folder"
     );
@@ -471,7 +473,7 @@ async fn the_certificate_is_trusted_under_its_names_and_renewed_without_a_restar
     let keys = tempfile::tempdir().unwrap();
     let clock = Arc::new(HeldClock::at(MachineClock.now()));
     let tls = open_tls(keys.path(), clock.clone());
-    let house = House::open_with(|_| {}, Some(tls.clone())).await;
+    let house = House::open_with(|_| {}, Some(tls.clone()));
     let https = house.https.unwrap();
     for good in ["localhost", "ilot.local", "box7", "127.0.0.1", "192.168.1.5"] {
         let (_, mut stream) = handshake(https, &tls, good, clock.now()).await.unwrap();
@@ -507,7 +509,7 @@ async fn openssl_accepts_the_exported_root_and_refuses_a_wrong_name() {
     }
     let keys = tempfile::tempdir().unwrap();
     let tls = open_tls(keys.path(), Arc::new(HeldClock::at(MachineClock.now())));
-    let house = House::open_with(|_| {}, Some(tls.clone())).await;
+    let house = House::open_with(|_| {}, Some(tls.clone()));
     let root = keys.path().join("root.pem");
     std::fs::write(&root, tls.root_pem()).unwrap();
     for (version, name, good) in [
@@ -538,7 +540,7 @@ async fn plain_http_from_elsewhere_is_sent_to_https() {
     else {
         return;
     };
-    let house = House::open_with(|s| s.http = "0.0.0.0:0".into(), Some(tls)).await;
+    let house = House::open_with(|s| s.http = "0.0.0.0:0".into(), Some(tls));
     let far = SocketAddr::new(elsewhere, house.http.port());
     let mut stream = TcpStream::connect(far).await.unwrap();
     let request = format!("GET /health?a=1 HTTP/1.1\r\nhost: {far}\r\nconnection: close\r\n\r\n");

@@ -102,10 +102,11 @@ pub struct Doors {
 impl Bound {
     /// Binds every address of `settings` and the console's socket in `data`, and writes
     /// `run/addresses.json`. Either all are bound or none is.
+    /// It is called on a runtime, which the sockets belong to from then on.
     ///
     /// # Errors
     /// `address_in_use` (says which), `address_malformed`, `address_unusable`.
-    pub async fn bind(settings: ListenSettings, data: &DataFolder) -> Result<Self, Fault> {
+    pub fn bind(settings: ListenSettings, data: &DataFolder) -> Result<Self, Fault> {
         let mut bound = Self {
             listeners: Vec::new(),
             console: None,
@@ -124,7 +125,7 @@ impl Bound {
             bound.add(role, &text)?;
         }
         if bound.settings.console {
-            bound.console = Some((bind_console(&data.socket()).await?, data.socket()));
+            bound.console = Some((bind_console(&data.socket())?, data.socket()));
         }
         let json = serde_json::to_vec(&bound.addresses)
             .map_err(|e| Fault::broken("writing the addresses", e))?;
@@ -221,7 +222,7 @@ fn unusable(role: Role, text: &str, cause: io::Error) -> Fault {
 }
 
 /// Binds the console's socket; what a dead process left behind is removed, a living one is named.
-async fn bind_console(path: &Path) -> Result<UnixListener, Fault> {
+fn bind_console(path: &Path) -> Result<UnixListener, Fault> {
     if StdUnixStream::connect(path).is_ok() {
         return Err(Fault::conflict(
             "address_in_use",

@@ -269,7 +269,9 @@ impl Rotating {
     fn thin_out(&self, now: Moment) -> io::Result<()> {
         let mut closed: Vec<String> = fs::read_dir(&self.folder)?
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|name| name.starts_with("ilot-") && name.ends_with(".log"))
+            .filter(|name| {
+                name.starts_with("ilot-") && Path::new(name).extension().is_some_and(|e| e == "log")
+            })
             .collect();
         closed.sort();
         let oldest = Moment(now.0 - i64::from(self.keep_days) * DAY_MS).to_rfc3339();

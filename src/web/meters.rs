@@ -4,14 +4,19 @@ use std::collections::HashMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode};
+use axum::response::IntoResponse;
 use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::base::fault::Fault;
 
-/// The media type of [`Meters::render`].
-pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The media type of [`Meters::render`] (Prometheus text exposition format 0.0.4).
+const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const REQUESTS: &str = "ilot_http_requests_total";
 const SECONDS: &str = "ilot_http_request_seconds";
@@ -116,6 +121,17 @@ impl Meters {
     pub fn tend(&self) {
         self.handle.run_upkeep();
     }
+}
+
+/// `/metrics`; whoever may read it is decided around it.
+pub fn routes(meters: Meters) -> OpenApiRouter {
+    OpenApiRouter::new().routes(routes!(show)).with_state(meters)
+}
+
+/// What the box counts, for Prometheus.
+#[utoipa::path(get, path = "/metrics", tag = "health", responses((status = 200, content_type = "text/plain", body = String)))]
+async fn show(State(meters): State<Meters>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, MEDIA_TYPE)], meters.render())
 }
 
 impl Meter {

@@ -125,7 +125,7 @@ async fn whole_door(
         https: "off".into(),
         ..ListenSettings::default()
     };
-    let bound = Bound::bind(settings, &data).await?;
+    let bound = Bound::bind(settings, &data)?;
     let address = bound.addresses().http.ok_or("no address")?;
     let doors = Doors { main: Door::new(router, options), planb: None };
     on.spawn(bound.serve(doors, None, stop));
