@@ -1,1 +1,3 @@
 //! The one integration-test binary: each file beside this one is a chapter of it.
+
+mod store;
