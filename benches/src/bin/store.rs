@@ -2,6 +2,10 @@
 //!
 //! Every write is one row of about 200 bytes and one journal row, answered only once it is on disk.
 //! `store [SECONDS] [CLIENTS] [FOLDER]`; FOLDER must lie on the disk that is to be measured.
+//!
+//! On a virtual machine whose idle cores wake slowly, a contender that leaves them idle waits longer
+//! for each sync. Keep them awake for everybody to compare fairly, one line per core:
+//! `chrt -i 0 sh -c 'while :; do :; done' &`.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -22,6 +26,9 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 const ROWS: Table<u64, String> = Table::journaled("bench.rows");
 /// A row of about 200 bytes.
 const ROW_BYTES: usize = 200;
+/// A page of the probe, bytes, and how many it goes round.
+const PAGE: usize = 4_096;
+const PROBE_PAGES: u64 = 1_024;
 /// How long each contender runs before it is measured, as a part of the measured time.
 const WARM_UP_PART: u32 = 5;
 
@@ -134,6 +141,19 @@ fn our_store(
     score
 }
 
+/// What the disk itself can do: one page written and synced after another.
+fn bare_syncs(folder: &Path, span: Duration) -> Outcome<f64> {
+    let file = MachineDisk.open(&folder.join("bare"))?;
+    file.set_len(PROBE_PAGES * PAGE as u64)?;
+    let (start, mut count) = (Instant::now(), 0);
+    while start.elapsed() < span {
+        file.write_at(count % PROBE_PAGES * PAGE as u64, &[7; PAGE])?;
+        file.sync()?;
+        count += 1;
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
 fn connect(path: &Path) -> Outcome<Connection> {
     let connection = Connection::open(path)?;
     connection.busy_timeout(Duration::from_secs(30))?;
@@ -192,33 +212,34 @@ fn main() -> Outcome<()> {
     std::fs::create_dir_all(&folder)?;
     let span = Duration::from_secs(seconds);
     let usual = StoreOptions::default();
-    let run = || -> Outcome<Vec<Score>> {
-        Ok(vec![
+    let alone = StoreOptions { batch_max: 1, ..usual };
+    let run = || -> Outcome<(f64, Vec<Score>)> {
+        let bare = bare_syncs(&folder, span / WARM_UP_PART)?;
+        let scores = vec![
             our_store("ilot, group commit", &folder, usual, clients, span)?,
-            our_store(
-                "ilot, one commit per request",
-                &folder,
-                StoreOptions { batch_max: 1, ..usual },
-                clients,
-                span,
-            )?,
+            our_store("ilot, one commit per request", &folder, alone, clients, span)?,
             sqlite(&folder, false, clients, span)?,
             sqlite(&folder, true, clients, span)?,
-        ])
+        ];
+        Ok((bare, scores))
     };
-    let scores = run();
+    let outcome = run();
     std::fs::remove_dir_all(&folder)?;
-    let scores = scores?;
+    let (bare, scores) = outcome?;
+    print(&scores, bare, clients, seconds)
+}
+
+fn print(scores: &[Score], bare: f64, clients: usize, seconds: u64) -> Outcome<()> {
     let ours = scores.first().map_or(0.0, Score::per_second);
     println!(
-        "{clients} clients, {seconds} s each, {} cores",
+        "{clients} clients, {seconds} s each, {} cores, {bare:.0} bare syncs/s by one thread",
         std::thread::available_parallelism()?
     );
     println!(
         "{:<34}{:>12}{:>10}{:>10}{:>12}{:>12}",
         "contender", "writes/s", "p50 ms", "p99 ms", "syncs/write", "ilot is ×"
     );
-    for score in &scores {
+    for score in scores {
         println!(
             "{:<34}{:>12.0}{:>10.2}{:>10.2}{:>12}{:>12.1}",
             score.name,
