@@ -11,20 +11,20 @@ pub mod journal;
 pub mod key;
 pub mod meta;
 pub mod migrate;
+mod shared;
 pub mod snapshot;
 pub mod table;
 pub mod tx;
 pub mod view;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
-use std::thread::ThreadId;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
 
-use redb::{Database, ReadableDatabase};
+use redb::ReadableDatabase;
 
 pub use backend::Traffic;
 pub use journal::Deed;
@@ -35,15 +35,15 @@ pub use view::{Reader, View, all, from, under};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
-use crate::base::fault::{Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::id::Id;
-use crate::base::tasks::{Handle, Tasks, caught};
-use file::{Open, create, open_file, read_meta};
+use crate::base::tasks::{Tasks, caught};
+use file::{create, open_file, read_meta};
 use meta::{CHAIN, HEADS, NUMBERS, ONCE, Once, SEQ};
 use migrate::Step;
-use tx::Heads;
-use writer::{Order, order};
+use shared::{Inner, Line, lock};
+use writer::order;
 
 /// How a store behaves; every field has a setting under `[store]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -68,14 +68,6 @@ impl Default for StoreOptions {
     }
 }
 
-/// How long a reading of the free space is good for.
-const FREE_SPACE_AGE: Duration = Duration::from_millis(500);
-
-/// How long closing waits for the writer, and then for readers, before it goes on without them.
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// How often closing looks whether the last reader is gone.
-const CLOSE_LOOK: Duration = Duration::from_millis(1);
-
 /// The outside world a store stands on.
 #[derive(Clone)]
 pub struct Ground {
@@ -92,39 +84,6 @@ pub struct Ground {
 pub struct Store {
     inner: Arc<Inner>,
     line: Arc<Line>,
-}
-
-/// The way to the writer.
-struct Line {
-    inner: Arc<Inner>,
-    orders: SyncSender<Order>,
-    /// The writer's task, and what says that it has ended; none once closed.
-    writer: Mutex<Option<(Handle, Receiver<()>)>>,
-}
-
-/// Told the sequence number after each commit.
-type Follower = Arc<dyn Fn(u64) + Send + Sync>;
-
-struct Inner {
-    path: PathBuf,
-    options: StoreOptions,
-    clock: Arc<dyn Clock>,
-    disk: Arc<dyn Disk>,
-    health: Health,
-    traffic: Arc<Traffic>,
-    open: RwLock<Option<Open>>,
-    heads: Mutex<Heads>,
-    seq: AtomicU64,
-    epoch: [u8; 16],
-    site: Id,
-    closing: AtomicBool,
-    writing: OnceLock<ThreadId>,
-    free: Mutex<Option<(Instant, u64)>>,
-    moved: Mutex<Vec<Follower>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Store {
@@ -336,29 +295,6 @@ impl Store {
     }
 }
 
-impl Line {
-    fn close(&self) {
-        self.inner.closing.store(true, Ordering::Release);
-        let Some((handle, ended)) = lock(&self.writer).take() else { return };
-        handle.stop();
-        if self.inner.on_writer() {
-            // A write or a follower holds the last clone: the writer ends by itself after it.
-            return;
-        }
-        let _ = self.orders.send(Order::Stop);
-        if ended.recv_timeout(CLOSE_WAIT) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
-            tracing::warn!("the store's writer did not end in time");
-        }
-        self.inner.give_up();
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        self.close();
-    }
-}
-
 /// The result kept under `key`, when `verb` made it.
 fn kept<T: Record>(
     reader: &impl Reader,
@@ -375,120 +311,6 @@ fn kept<T: Record>(
     }
 }
 
-impl Inner {
-    fn database(&self) -> Result<Arc<Database>, Fault> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref().map(|o| o.db.clone()).ok_or_else(|| self.absent())
-    }
-
-    /// Why there is no database at this moment.
-    fn absent(&self) -> Fault {
-        if self.closing() {
-            return Fault::unavailable("store_closed", "The store is closed.");
-        }
-        Fault::unavailable("store_reopening", "The store is being reopened; try again.")
-            .retry_after(Duration::from_secs(1))
-    }
-
-    /// Whether this is the writer's own thread, which must not wait for itself.
-    fn on_writer(&self) -> bool {
-        self.writing.get() == Some(&std::thread::current().id())
-    }
-
-    fn heads(&self) -> Heads {
-        *lock(&self.heads)
-    }
-
-    fn moved(&self, heads: Heads) {
-        *lock(&self.heads) = heads;
-        self.seq.store(heads.seq, Ordering::Release);
-        let followers = lock(&self.moved).clone();
-        for follower in followers {
-            // What is committed stays committed, whatever a follower does.
-            if let Err(fault) = caught(|| {
-                follower(heads.seq);
-                Ok(())
-            }) {
-                tracing::error!("a follower of the store failed: {fault}");
-            }
-        }
-    }
-
-    fn closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
-    /// Gives the latched handle up and opens a new one on the same file.
-    fn reopen(&self) -> Result<(), Fault> {
-        let old = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(old) = old {
-            // First: a dropped handle still writes, and would write over its successor.
-            old.fence.close();
-        }
-        *lock(&self.free) = None;
-        let missing = || Fault::unavailable("store_damaged", "The store's file is gone.");
-        if !self.disk.exists(&self.path) {
-            return Err(missing());
-        }
-        let open = open_file(&self.path, self.disk.as_ref(), self.options, &self.traffic)?;
-        let (genesis, heads) = read_meta(&open.db)?;
-        if genesis.epoch != self.epoch {
-            return Err(missing());
-        }
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
-        self.moved(heads);
-        Ok(())
-    }
-
-    /// Lets go of the file for good; a reader that lingers is cut off rather than left to write when
-    /// it drops the last handle.
-    fn give_up(&self) {
-        let Some(old) = self.open.write().unwrap_or_else(PoisonError::into_inner).take() else {
-            return;
-        };
-        let deadline = Instant::now() + CLOSE_WAIT;
-        while Arc::strong_count(&old.db) > 1 {
-            if Instant::now() >= deadline {
-                tracing::warn!("a reader outlived the store");
-                old.fence.close();
-                break;
-            }
-            std::thread::sleep(CLOSE_LOOK);
-        }
-        // Dropping writes the last words of a clean end; redb may panic on a broken disk.
-        let _ = caught(|| {
-            drop(old);
-            Ok(())
-        });
-    }
-
-    fn free_bytes(&self) -> Result<u64, Fault> {
-        let mut free = lock(&self.free);
-        if let Some((at, bytes)) = *free
-            && at.elapsed() < FREE_SPACE_AGE
-        {
-            return Ok(bytes);
-        }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let bytes =
-            self.disk.free_bytes(folder).map_err(|e| Fault::broken("asking for free space", e))?;
-        *free = Some((Instant::now(), bytes));
-        Ok(bytes)
-    }
-
-    /// Refuses a write that would eat the reserve.
-    fn room(&self) -> Result<(), Fault> {
-        if self.free_bytes()? >= self.options.reserve_mib.saturating_mul(1 << 20) {
-            return Ok(());
-        }
-        Err(Fault::new(
-            Kind::Full,
-            "disk_full",
-            "The disk is nearly full; delete something first. Reading goes on.",
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -496,6 +318,7 @@ mod tests {
     use super::*;
     use crate::base::clock::{HeldClock, Moment};
     use crate::base::disk::MemoryDisk;
+    use crate::base::fault::Kind;
 
     const NAMES: Table<u64, String> = Table::journaled("test.names");
     const NOTES: Table<(String, u32), String> = Table::quiet("test.notes");
