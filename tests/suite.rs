@@ -1,6 +1,15 @@
 //! One binary for all integration tests, so that they link once; each file beside this one is a chapter.
+#![cfg(test)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test says what went wrong by failing where it did"
+)]
 
 mod depot;
 mod door;
 mod house;
 mod readers;
+mod store;

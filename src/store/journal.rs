@@ -31,6 +31,7 @@ pub struct Deed {
 
 impl Deed {
     /// `deed` done to `object`.
+    #[expect(clippy::needless_pass_by_value, reason = "ids and literals alike, without a sign")]
     pub fn new(deed: &'static str, object: impl ToString) -> Self {
         Self { deed, object: object.to_string(), before: None, after: None }
     }

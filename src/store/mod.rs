@@ -6,23 +6,25 @@
 mod backend;
 pub mod changes;
 pub mod clock_watch;
+mod file;
 pub mod journal;
 pub mod key;
 pub mod meta;
 pub mod migrate;
+mod shared;
 pub mod snapshot;
 pub mod table;
 pub mod tx;
 pub mod view;
 mod writer;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::time::Duration;
 
-use redb::{Builder, Database, ReadableDatabase};
+use redb::ReadableDatabase;
 
 pub use backend::Traffic;
 pub use journal::Deed;
@@ -33,15 +35,15 @@ pub use view::{Reader, View, all, from, under};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Clock;
 use crate::base::disk::Disk;
-use crate::base::fault::{Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::id::Id;
-use crate::base::tasks::{Handle, Tasks, caught};
-use backend::{Backend, Fence};
-use meta::{BIRTH, CHAIN, GENESIS, Genesis, HEADS, NUMBERS, ONCE, Once, SEQ};
+use crate::base::tasks::{Tasks, caught};
+use file::{create, open_file, read_meta};
+use meta::{CHAIN, HEADS, NUMBERS, ONCE, Once, SEQ};
 use migrate::Step;
-use tx::Heads;
-use writer::{Order, order};
+use shared::{Inner, Line, lock};
+use writer::order;
 
 /// How a store behaves; every field has a setting under `[store]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -66,9 +68,6 @@ impl Default for StoreOptions {
     }
 }
 
-/// How long a reading of the free space is good for.
-const FREE_SPACE_AGE: Duration = Duration::from_millis(500);
-
 /// The outside world a store stands on.
 #[derive(Clone)]
 pub struct Ground {
@@ -80,38 +79,11 @@ pub struct Ground {
     pub health: Health,
 }
 
-/// The one store of a box. Clones are the same store.
+/// The one store of a box. Clones are the same store; when the last one goes, it is closed.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
-    orders: SyncSender<Order>,
-    writer: Arc<Mutex<Option<Handle>>>,
-}
-
-struct Inner {
-    path: PathBuf,
-    options: StoreOptions,
-    clock: Arc<dyn Clock>,
-    disk: Arc<dyn Disk>,
-    health: Health,
-    traffic: Arc<Traffic>,
-    open: RwLock<Option<Open>>,
-    heads: Mutex<Heads>,
-    seq: AtomicU64,
-    epoch: [u8; 16],
-    site: Id,
-    closing: AtomicBool,
-    free: Mutex<Option<(Instant, u64)>>,
-    moved: Mutex<Vec<Arc<dyn Fn(u64) + Send + Sync>>>,
-}
-
-struct Open {
-    db: Arc<Database>,
-    fence: Fence,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    line: Arc<Line>,
 }
 
 impl Store {
@@ -133,6 +105,9 @@ impl Store {
         if !disk.exists(path) {
             create(path, ground, options)?;
         }
+        // Also for a file that was there: an earlier start may have died between the rename and this,
+        // and then the next power cut would take the whole store away.
+        file::keep_name(path, disk.as_ref())?;
         let open = open_file(path, disk.as_ref(), options, &traffic)?;
         let (genesis, heads) = read_meta(&open.db)?;
         let inner = Arc::new(Inner {
@@ -148,13 +123,20 @@ impl Store {
             epoch: genesis.epoch,
             site: genesis.site,
             closing: AtomicBool::new(false),
+            writing: OnceLock::new(),
             free: Mutex::default(),
             moved: Mutex::default(),
         });
-        let (orders, waiting) = writer::channel();
+        let (orders, line) = writer::channel();
+        let (end, ended) = sync_channel(1);
         let writing = inner.clone();
-        let handle = tasks.thread("store-writer", move |_| writer::run(&writing, &waiting))?;
-        let store = Self { inner, orders, writer: Arc::new(Mutex::new(Some(handle))) };
+        let handle = tasks.thread("store-writer", move |_| {
+            writer::run(&writing, &line);
+            drop(line);
+            let _ = end.send(());
+        })?;
+        let writer = Mutex::new(Some((handle, ended)));
+        let store = Self { line: Arc::new(Line { inner: inner.clone(), orders, writer }), inner };
         migrate::bring_up(&store, steps)?;
         ground.health.well("store", "Open.");
         Ok(store)
@@ -164,7 +146,9 @@ impl Store {
     /// leaves nothing behind and does not disturb the others of its batch.
     ///
     /// # Errors
-    /// What `work` answers; `disk_full` below the reserve; `store_write_failed` when the disk refuses.
+    /// What `work` answers; `disk_full` below the reserve; `store_write_failed` when the disk refuses,
+    /// `store_reopening` while it is opened anew, `store_closed` afterwards; `Broken` from within
+    /// another write, which it would wait for for ever.
     pub fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
@@ -181,14 +165,16 @@ impl Store {
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
+        if self.inner.on_writer() {
+            return Err(Fault::broken(
+                "writing to the store",
+                "a write was asked for inside a write",
+            ));
+        }
         let (answer, answered) = sync_channel(1);
-        let gone = || Fault::unavailable("store_closed", "The store is closed.");
-        self.orders.send(order(work, answer)).map_err(|_| gone())?;
-        // A dropped sender: the batch was given up before this write was run.
-        answered.recv().map_err(|_| {
-            Fault::unavailable("store_reopening", "The store is being reopened; try again.")
-                .retry_after(Duration::from_secs(1))
-        })?
+        self.line.orders.send(order(work, answer)).map_err(|_| self.inner.absent())?;
+        // A dropped sender: this write was given up before it was run.
+        answered.recv().map_err(|_| self.inner.absent())?
     }
 
     /// As [`Store::write`], but at most once per caller and `Idempotency-Key`: the result is kept in
@@ -203,17 +189,18 @@ impl Store {
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let Some(retry_key) = caller.retry_key.clone() else { return self.write(work) };
-        let owner = if let Who::User { id, .. } = caller.who { id } else { Id::ZERO };
-        self.write(move |tx| {
-            let key = (owner, retry_key);
-            if let Some(once) = tx.get(&ONCE, &key)? {
-                if once.verb != verb {
-                    return Err(Fault::conflict(
-                        "retry_key_reused",
-                        "This Idempotency-Key was used for another request.",
-                    ));
-                }
-                return T::decode(&once.result);
+        let key = match &caller.who {
+            Who::User { id, .. } => (*id, retry_key),
+            // Those without a record share no keys either: the console is not a task, nor nobody.
+            _ => (Id::ZERO, format!("{} {retry_key}", caller.name())),
+        };
+        if let Err(full) = self.inner.room() {
+            // What was done before the disk filled up is answered all the same.
+            return self.read(|view| kept(view, &key, verb))?.ok_or(full);
+        }
+        self.write_freeing(move |tx| {
+            if let Some(result) = kept(tx, &key, verb)? {
+                return Ok(result);
             }
             let result = work(tx)?;
             let once = Once { verb: verb.to_owned(), at: tx.now(), result: result.encode()? };
@@ -228,8 +215,11 @@ impl Store {
     /// What `work` answers; `store_reopening` for a moment after the disk refused a write.
     pub fn read<T>(&self, work: impl FnOnce(&View) -> Result<T, Fault>) -> Result<T, Fault> {
         let db = self.inner.database()?;
-        let reading = db.begin_read().map_err(|e| view::broken("starting to read", e))?;
-        work(&View::new(reading))
+        // redb may panic on pages that a lying disk has broken.
+        caught(|| {
+            let reading = db.begin_read().map_err(|e| view::broken("starting to read", e))?;
+            work(&View::new(reading))
+        })
     }
 
     /// Calls `follower` with the sequence number after each commit, on the writer's thread: it must
@@ -298,142 +288,27 @@ impl Store {
         })
     }
 
-    /// Ends the writer after what is waiting; later writes are refused.
+    /// Ends the writer after what is waiting, and gives the file up; later calls are refused with
+    /// `store_closed`. After it the same file may be opened again.
     pub fn close(&self) {
-        self.inner.closing.store(true, Ordering::Release);
-        let _ = self.orders.send(Order::Stop);
-        if let Some(handle) = lock(&self.writer).take() {
-            handle.stop();
-        }
+        self.line.close();
     }
 }
 
-impl Inner {
-    fn database(&self) -> Result<Arc<Database>, Fault> {
-        let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
-        open.as_ref().map(|o| o.db.clone()).ok_or_else(|| {
-            Fault::unavailable("store_reopening", "The store is being reopened; try again.")
-                .retry_after(Duration::from_secs(1))
-        })
+/// The result kept under `key`, when `verb` made it.
+fn kept<T: Record>(
+    reader: &impl Reader,
+    key: &(Id, String),
+    verb: &str,
+) -> Result<Option<T>, Fault> {
+    match reader.get(&ONCE, key)? {
+        Some(once) if once.verb == verb => T::decode(&once.result).map(Some),
+        Some(_) => Err(Fault::conflict(
+            "retry_key_reused",
+            "This Idempotency-Key was used for another request.",
+        )),
+        None => Ok(None),
     }
-
-    fn heads(&self) -> Heads {
-        *lock(&self.heads)
-    }
-
-    fn moved(&self, heads: Heads) {
-        *lock(&self.heads) = heads;
-        self.seq.store(heads.seq, Ordering::Release);
-        let followers = lock(&self.moved).clone();
-        for follower in followers {
-            follower(heads.seq);
-        }
-    }
-
-    fn closing(&self) -> bool {
-        self.closing.load(Ordering::Acquire)
-    }
-
-    /// Gives the latched handle up and opens a new one on the same file.
-    fn reopen(&self) -> Result<(), Fault> {
-        let old = self.open.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(old) = old {
-            old.fence.close();
-        }
-        let open = open_file(&self.path, self.disk.as_ref(), self.options, &self.traffic)?;
-        let (_, heads) = read_meta(&open.db)?;
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = Some(open);
-        self.moved(heads);
-        Ok(())
-    }
-
-    fn free_bytes(&self) -> Result<u64, Fault> {
-        let mut free = lock(&self.free);
-        if let Some((at, bytes)) = *free
-            && at.elapsed() < FREE_SPACE_AGE
-        {
-            return Ok(bytes);
-        }
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let bytes =
-            self.disk.free_bytes(folder).map_err(|e| Fault::broken("asking for free space", e))?;
-        *free = Some((Instant::now(), bytes));
-        Ok(bytes)
-    }
-
-    /// Refuses a write that would eat the reserve.
-    fn room(&self) -> Result<(), Fault> {
-        if self.free_bytes()? >= self.options.reserve_mib << 20 {
-            return Ok(());
-        }
-        Err(Fault::new(
-            Kind::Full,
-            "disk_full",
-            "The disk is nearly full; delete something first. Reading goes on.",
-        ))
-    }
-}
-
-fn open_file(
-    path: &Path,
-    disk: &dyn Disk,
-    options: StoreOptions,
-    traffic: &Arc<Traffic>,
-) -> Result<Open, Fault> {
-    let file = disk.open(path).map_err(|e| Fault::broken("opening the store's file", e))?;
-    let fence = Fence::default();
-    let backend = Backend { file, fence: fence.clone(), traffic: traffic.clone() };
-    // redb may panic on pages that a lying disk has broken.
-    let db = caught(|| {
-        Builder::new()
-            .set_cache_size(options.cache_mib << 20)
-            .create_with_backend(backend)
-            .map_err(|e| Fault::unavailable("store_damaged", "The store does not open.").because(e))
-    })?;
-    Ok(Open { db: Arc::new(db), fence })
-}
-
-/// Creates under a temporary name, with a genesis row, synced, then renamed: a power cut leaves either
-/// no store or a whole one.
-fn create(path: &Path, ground: &Ground, options: StoreOptions) -> Result<(), Fault> {
-    let disk = ground.disk.as_ref();
-    let beside = path.with_extension("redb.new");
-    let failed = |e| Fault::broken("creating the store", e);
-    if disk.exists(&beside) {
-        disk.remove(&beside).map_err(failed)?;
-    }
-    let now = ground.clock.now();
-    let mut epoch = [0; 16];
-    getrandom::fill(&mut epoch)
-        .map_err(|e| Fault::broken("asking for random bytes", e.to_string()))?;
-    let genesis = Genesis { epoch, site: Id::new(now), created: now };
-    let open = open_file(&beside, disk, options, &Arc::default())?;
-    let mut writing = open.db.begin_write().map_err(|e| view::broken("creating the store", e))?;
-    writing.set_quick_repair(true);
-    {
-        let mut table = writing
-            .open_table(view::Raw::new(GENESIS.name))
-            .map_err(|e| view::broken("creating the store", e))?;
-        let key = key::Key::bytes(&BIRTH.to_owned());
-        table
-            .insert(key.as_slice(), genesis.encode()?.as_slice())
-            .map_err(|e| view::broken("creating the store", e))?;
-    }
-    writing.commit().map_err(|e| view::broken("creating the store", e))?;
-    drop(open);
-    disk.open(&beside).and_then(|file| file.sync()).map_err(failed)?;
-    disk.rename(&beside, path).map_err(failed)?;
-    disk.sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(failed)
-}
-
-fn read_meta(db: &Database) -> Result<(Genesis, Heads), Fault> {
-    let view = View::new(db.begin_read().map_err(|e| view::broken("starting to read", e))?);
-    let genesis = view
-        .get(&GENESIS, &BIRTH.to_owned())?
-        .ok_or_else(|| Fault::unavailable("store_damaged", "The store has no genesis row."))?;
-    let seq = view.get(&NUMBERS, &SEQ.to_owned())?.unwrap_or(0);
-    let journal = view.get(&HEADS, &CHAIN.to_owned())?.unwrap_or_default();
-    Ok((genesis, Heads { seq, journal }))
 }
 
 #[cfg(test)]
@@ -443,6 +318,7 @@ mod tests {
     use super::*;
     use crate::base::clock::{HeldClock, Moment};
     use crate::base::disk::MemoryDisk;
+    use crate::base::fault::Kind;
 
     const NAMES: Table<u64, String> = Table::journaled("test.names");
     const NOTES: Table<(String, u32), String> = Table::quiet("test.notes");

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{Bound, ControlFlow};
 use std::rc::Rc;
 
 use redb::WriteTransaction;
@@ -19,6 +19,11 @@ use crate::base::id::{Id, Revision};
 
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 pub(super) type Beside = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
+
+/// The longest key, bytes.
+const KEY_BYTES_MAX: usize = 64 << 10;
+/// The longest record, bytes; larger things are files.
+const ROW_BYTES_MAX: usize = 512 << 20;
 
 /// The redb transaction a whole batch shares, with its tables kept open.
 pub(super) struct Batch<'t> {
@@ -228,6 +233,10 @@ impl<'b> Tx<'b> {
         key: Vec<u8>,
         value: Option<Vec<u8>>,
     ) -> Result<(), Fault> {
+        // Refused here, where it harms one caller: further down it would end the whole batch.
+        if key.len() > KEY_BYTES_MAX || value.as_ref().is_some_and(|v| v.len() > ROW_BYTES_MAX) {
+            return Err(Fault::too_large("row_too_large", "This record is too large to be kept."));
+        }
         if duty == Duty::Journaled {
             self.owes_journal = Some(table);
         }
@@ -289,29 +298,65 @@ impl Reader for Tx<'_> {
         if span.1.as_ref().is_some_and(|end| *end <= span.0) {
             return Ok(());
         }
-        // Both sides in one sorted map: a write's own span is small, and this stays obvious.
-        let mut merged = BTreeMap::new();
-        self.batch.below_each(table, span, false, &mut |key, value| {
-            merged.insert(key.to_vec(), Some(value.to_vec()));
-            Ok(ControlFlow::Continue(()))
-        })?;
         let inside = rows
-            .iter()
-            .filter(|(key, _)| **key >= span.0 && span.1.as_ref().is_none_or(|end| *key < end));
-        for (key, value) in inside {
-            merged.insert(key.clone(), value.clone());
+            .range::<[u8], _>((
+                Bound::Included(span.0.as_slice()),
+                span.1.as_deref().map_or(Bound::Unbounded, Bound::Excluded),
+            ))
+            .map(|(key, value)| (key.as_slice(), value.as_deref()));
+        if backwards {
+            self.merge(table, span, true, inside.rev(), visit)
+        } else {
+            self.merge(table, span, false, inside, visit)
         }
-        let mut step = |(key, value): (&Vec<u8>, &Option<Vec<u8>>)| match value {
-            Some(value) => visit(key, value),
-            None => Ok(ControlFlow::Continue(())),
-        };
-        let mut rows: Box<dyn Iterator<Item = _>> =
-            if backwards { Box::new(merged.iter().rev()) } else { Box::new(merged.iter()) };
-        rows.try_for_each(|row| match step(row) {
-            Ok(ControlFlow::Continue(())) => Ok(()),
-            Ok(ControlFlow::Break(())) => Err(None),
-            Err(fault) => Err(Some(fault)),
-        })
-        .or_else(|end| end.map_or(Ok(()), Err))
+    }
+}
+
+impl Tx<'_> {
+    /// Visits what lies below with this write's own rows put in their places; nothing is gathered, so
+    /// that the last row of a long table costs one row.
+    fn merge<'r>(
+        &self,
+        table: &'static str,
+        span: &Span,
+        backwards: bool,
+        own: impl Iterator<Item = (&'r [u8], Option<&'r [u8]>)>,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Fault> {
+        let mut own = own.peekable();
+        let mut ended = false;
+        self.batch.below_each(table, span, backwards, &mut |key, value| {
+            let comes_first = |mine: &[u8]| if backwards { mine > key } else { mine < key };
+            let mut row = Some(value);
+            let mut step = ControlFlow::Continue(());
+            while let Some((mine, changed)) =
+                own.next_if(|(mine, _)| comes_first(mine) || *mine == key)
+            {
+                if mine == key {
+                    row = changed;
+                } else if let Some(changed) = changed {
+                    step = visit(mine, changed)?;
+                }
+                if step.is_break() {
+                    break;
+                }
+            }
+            if let (Some(row), ControlFlow::Continue(())) = (row, step) {
+                step = visit(key, row)?;
+            }
+            ended = step.is_break();
+            Ok(step)
+        })?;
+        if ended {
+            return Ok(());
+        }
+        for (key, changed) in own {
+            if let Some(changed) = changed
+                && visit(key, changed)?.is_break()
+            {
+                break;
+            }
+        }
+        Ok(())
     }
 }

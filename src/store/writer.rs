@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use redb::{Database, Durability};
+use redb::{Database, Durability, WriteTransaction};
 
 use super::clock_watch::ClockWatch;
 use super::meta::{self, CHAIN, CLOCK, SEQ};
-use super::tx::{Batch, Tx};
+use super::tx::{Batch, Heads, Tx};
 use super::{Inner, StoreOptions};
 use crate::base::fault::Fault;
 use crate::base::tasks::caught;
@@ -53,65 +53,77 @@ pub(super) fn order<T: Send + 'static>(
 
 /// The writer's thread: runs until told to stop or until every sender is gone.
 pub(super) fn run(inner: &Arc<Inner>, orders: &Receiver<Order>) {
-    let mut writer = Writer { inner, watch: None, gathered: 1 };
-    while let Ok(first) = orders.recv() {
-        let mut batch = Vec::new();
-        let go_on = writer.gather(first, orders, &mut batch);
-        writer.commit(batch);
-        if !go_on {
-            return;
+    let _ = inner.writing.set(std::thread::current().id());
+    let mut writer = Writer { inner, orders, watch: None, gathered: 1, stopping: false };
+    while !writer.stopping {
+        let Ok(first) = orders.recv() else { return };
+        let batch = writer.gather(first);
+        // A caller's value may panic even while it is dropped; the writer outlives that.
+        if let Err(fault) = caught(|| {
+            writer.commit(batch);
+            Ok(())
+        }) {
+            tracing::error!("a batch was given up: {fault}");
+            writer.reopen();
         }
     }
 }
 
 struct Writer<'i> {
     inner: &'i Arc<Inner>,
+    orders: &'i Receiver<Order>,
     watch: Option<ClockWatch>,
     /// How many writes the last batch had.
     gathered: usize,
+    stopping: bool,
 }
 
 type Work = Box<dyn FnOnce(&mut Tx<'_>) -> Ran + Send>;
 
+/// What a batch came to before its commit.
+struct Outcome {
+    heads: Heads,
+    bytes: usize,
+    /// Whether there is anything to commit.
+    changed: bool,
+}
+
 impl Writer<'_> {
-    /// Collects what is waiting; false when told to stop.
-    fn gather(&mut self, first: Order, orders: &Receiver<Order>, batch: &mut Vec<Work>) -> bool {
+    /// Collects what is waiting.
+    fn gather(&mut self, first: Order) -> Vec<Work> {
         let options = &self.inner.options;
+        let mut batch = Vec::new();
         let wanted = self.gathered.min(options.batch_max);
         let deadline = Instant::now() + GATHER;
         let mut next = Some(first);
-        let mut go_on = true;
         loop {
             match next.take() {
                 Some(Order::Write(work)) => batch.push(work),
-                Some(Order::Stop) => go_on = false,
+                Some(Order::Stop) => self.stopping = true,
                 None => break,
             }
-            if !go_on || batch.len() >= options.batch_max {
+            if self.stopping || batch.len() >= options.batch_max {
                 break;
             }
-            next = orders.try_recv().ok();
+            next = self.orders.try_recv().ok();
             if next.is_none() && batch.len() < wanted {
                 let left = deadline.saturating_duration_since(Instant::now());
-                next = match orders.recv_timeout(left) {
-                    Ok(order) => Some(order),
-                    Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-                };
+                next = self.orders.recv_timeout(left).ok();
             }
         }
         self.gathered = batch.len().max(1);
-        go_on
+        batch
     }
 
     /// Commits a batch in as few transactions as its bytes allow.
     fn commit(&mut self, batch: Vec<Work>) {
-        let mut waiting = batch.into_iter().peekable();
-        while waiting.peek().is_some() {
+        let mut works = batch.into_iter().peekable();
+        while works.peek().is_some() {
             let mut finishes = Vec::new();
             let outcome = self
                 .inner
                 .database()
-                .and_then(|db| caught(|| self.transact(&db, &mut waiting, &mut finishes)));
+                .and_then(|db| caught(|| self.transact(&db, &mut works, &mut finishes)));
             let failed = outcome.is_err();
             if let Err(fault) = outcome {
                 tracing::error!("a commit failed, the store is reopened: {fault}");
@@ -127,7 +139,7 @@ impl Writer<'_> {
             }
             if failed {
                 // What was not run yet is told to come again rather than run on a doubtful handle.
-                for work in waiting.by_ref() {
+                for work in works.by_ref() {
                     drop(work);
                 }
                 self.reopen();
@@ -138,7 +150,7 @@ impl Writer<'_> {
     fn transact(
         &mut self,
         db: &Database,
-        waiting: &mut impl Iterator<Item = Work>,
+        works: &mut impl Iterator<Item = Work>,
         finishes: &mut Vec<Finish>,
     ) -> Result<(), Fault> {
         let inner = self.inner;
@@ -152,71 +164,89 @@ impl Writer<'_> {
             })
             .map_err(|e| Fault::broken("choosing durability", e))?;
         writing.set_quick_repair(inner.options.durable);
-        let heads;
-        {
-            let shared = Batch::new(&writing);
-            let mut watch = match self.watch.take() {
-                Some(watch) => watch,
-                None => ClockWatch::load(&shared, inner.clock.as_ref())?,
-            };
-            let when = watch.look(inner.clock.as_ref(), &inner.health);
-            let mut now = inner.heads();
-            let mut bytes = 0;
-            for work in waiting.by_ref() {
-                let mut tx = Tx::new(&shared, now, when, inner.site);
-                let (stands, finish) = work(&mut tx);
-                if !stands {
-                    finish(None);
-                    continue;
-                }
-                match tx.finish() {
-                    Ok(done) => {
-                        // From here on the caller waits for the commit; a failure below must reach it.
-                        finishes.push(finish);
-                        shared.take(done.changes)?;
-                        now = done.heads;
-                        bytes += done.bytes;
-                        if done.settles_clock {
-                            watch.settle(inner.clock.as_ref(), &inner.health);
-                        }
-                    }
-                    Err(fault) => finish(Some(fault)),
-                }
-                if bytes >= BATCH_BYTES_MAX {
-                    break;
-                }
-            }
-            let mut tx = Tx::new(&shared, now, when, inner.site);
-            tx.put(&meta::NUMBERS, &SEQ.to_owned(), &now.seq)?;
-            tx.put(&meta::HEADS, &CHAIN.to_owned(), &now.journal)?;
-            tx.put(&meta::CLOCKS, &CLOCK.to_owned(), &watch.kept())?;
-            shared.take(tx.finish()?.changes)?;
-            heads = now;
-            self.watch = Some(watch);
+        let outcome = self.run_batch(&writing, works, finishes)?;
+        if !outcome.changed {
+            // Nothing but refusals and answers from what is durable already: nothing to wait for.
+            return writing.abort().map_err(|e| super::view::broken("giving a write back", e));
         }
         writing.commit().map_err(|e| super::view::broken("committing", e))?;
-        inner.moved(heads);
+        inner.moved(outcome.heads);
         Ok(())
     }
 
+    /// Runs the works of one batch into `writing`, and the counters after them.
+    fn run_batch(
+        &mut self,
+        writing: &WriteTransaction,
+        works: &mut impl Iterator<Item = Work>,
+        finishes: &mut Vec<Finish>,
+    ) -> Result<Outcome, Fault> {
+        let inner = self.inner;
+        let clock = inner.clock.as_ref();
+        let shared = Batch::new(writing);
+        let mut watch = match self.watch.take() {
+            Some(watch) => watch,
+            None => ClockWatch::load(&shared, clock)?,
+        };
+        let when = watch.look(clock, &inner.health);
+        let mut outcome = Outcome { heads: inner.heads(), bytes: 0, changed: false };
+        while outcome.bytes < BATCH_BYTES_MAX
+            && let Some(work) = works.next()
+        {
+            let mut tx = Tx::new(&shared, outcome.heads, when, inner.site);
+            let (stands, finish) = work(&mut tx);
+            // Every caller waits for the commit, one that was refused too: what it was told may rest
+            // on a neighbour's write, and a failure from here on must reach it.
+            if !stands {
+                finishes.push(finish);
+                continue;
+            }
+            match tx.finish() {
+                Ok(done) => {
+                    finishes.push(finish);
+                    outcome.changed |= done.settles_clock || !done.changes.is_empty();
+                    outcome.heads = done.heads;
+                    outcome.bytes += done.bytes;
+                    shared.take(done.changes)?;
+                    if done.settles_clock {
+                        watch.settle(clock, &inner.health);
+                    }
+                }
+                Err(fault) => finish(Some(fault)),
+            }
+        }
+        if outcome.changed {
+            let mut tx = Tx::new(&shared, outcome.heads, when, inner.site);
+            tx.put(&meta::NUMBERS, &SEQ.to_owned(), &outcome.heads.seq)?;
+            tx.put(&meta::HEADS, &CHAIN.to_owned(), &outcome.heads.journal)?;
+            tx.put(&meta::CLOCKS, &CLOCK.to_owned(), &watch.kept())?;
+            shared.take(tx.finish()?.changes)?;
+        }
+        self.watch = Some(watch);
+        Ok(outcome)
+    }
+
+    /// Opens the store anew, for as long as it takes; who asks meanwhile is told to come again.
     fn reopen(&mut self) {
         self.watch = None;
-        loop {
-            match self.inner.reopen() {
-                Ok(()) => {
-                    tracing::warn!("the store is open again");
-                    self.inner.health.well("store", "Open again after a failed write.");
-                    return;
+        while let Err(fault) = caught(|| self.inner.reopen()) {
+            tracing::error!("the store does not open: {fault}");
+            let until = Instant::now() + REOPEN_PAUSE;
+            loop {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.orders.recv_timeout(left) {
+                    // Dropping the work tells its caller.
+                    Ok(Order::Write(work)) => drop(work),
+                    Ok(Order::Stop) | Err(RecvTimeoutError::Disconnected) => self.stopping = true,
+                    Err(RecvTimeoutError::Timeout) => break,
                 }
-                Err(fault) => {
-                    tracing::error!("the store does not open: {fault}");
-                    if self.inner.closing() {
-                        return;
-                    }
-                    std::thread::sleep(REOPEN_PAUSE);
+                if self.stopping {
+                    return;
                 }
             }
         }
+        tracing::warn!("the store is open again");
+        self.inner.health.well("store", "Open again after a failed write.");
     }
 }
 
