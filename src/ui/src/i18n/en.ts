@@ -15,7 +15,6 @@ export const en: Words = {
   "nav.search": "Search",
   "nav.documents": "Documents",
   "nav.health": "Health",
-  "nav.toHome": "{site}, home",
   "nowhere.title": "This address leads nowhere",
   "nowhere.body": "The page has moved, or the address is incomplete.",
 

@@ -14,7 +14,6 @@ export const fr = {
   "nav.search": "Recherche",
   "nav.documents": "Documents",
   "nav.health": "État",
-  "nav.toHome": "{site}, accueil",
   "nowhere.title": "Cette adresse ne mène nulle part",
   "nowhere.body": "La page a été déplacée, ou l’adresse est incomplète.",
 
