@@ -21,11 +21,16 @@ const FLAGS = [
   "--disable-sync",
 ];
 
+/** One file of the pages' source that imports nothing, as a module. */
+export async function source(path) {
+  const text = await readFile(new URL(`../../src/ui/src/${path}`, import.meta.url), "utf8");
+  const { outputText } = ts.transpileModule(text, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
+  return import(`data:text/javascript,${encodeURIComponent(outputText)}`);
+}
+
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  const source = await readFile(new URL(`../../src/ui/src/i18n/${code}.ts`, import.meta.url), "utf8");
-  const { outputText } = ts.transpileModule(source, { compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2022 } });
-  return (await import(`data:text/javascript,${encodeURIComponent(outputText)}`))[code];
+  return (await source(`i18n/${code}.ts`))[code];
 }
 
 /** A browser and a page, and a record of everything the page must not do. */

@@ -265,6 +265,19 @@ describe("the pages", { skip: SKIP, concurrency: false }, () => {
     assert.ok(light < 64, `the ground is ${ground}`);
   });
 
+  test("the first load is light", async () => {
+    const fresh = await browser.newContext({ storageState: await context.storageState() });
+    const visit = await fresh.newPage();
+    await visit.goto(`${BOX}/ui/`);
+    await visit.locator("main h1").waitFor();
+    await visit.waitForLoadState("networkidle");
+    const bytes = await visit.evaluate(() =>
+      [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")].reduce((sum, one) => sum + one.encodedBodySize, 0),
+    );
+    await fresh.close();
+    assert.ok(bytes > 10_000 && bytes < 200_000, `${bytes} bytes`);
+  });
+
   test("every page fits 360 px and keeps its contrast in the dark", async () => {
     await page.setViewportSize({ width: 360, height: 740 });
     await page.goto(`${BOX}/ui/documents`);

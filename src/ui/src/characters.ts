@@ -30,6 +30,13 @@ export function charactersIn(text: string): number {
   return count;
 }
 
+/** Takes the torn first paragraph off a window of text that begins at character `from`, never past character `keep`. */
+export function wholeParagraphs(text: string, from: number, keep: number): { text: string; start: number } {
+  const cut = from > 0 ? text.indexOf("\n") + 1 : 0;
+  const start = from + charactersIn(text.slice(0, cut));
+  return cut > 0 && start <= keep ? { text: text.slice(cut), start } : { text, start: from };
+}
+
 /** Cuts `text` at the given spans (in characters); spans may come unsorted, overlap or run over the end. */
 export function pieces(text: string, spans: readonly (readonly number[])[]): Piece[] {
   const out: Piece[] = [];

@@ -10,7 +10,10 @@ export async function removeDocument(doc: Doc): Promise<boolean> {
   const title = doc.title || doc.path;
   const sure = await asker.ask({
     title: t("delete.title", { title }),
-    body: [tn("delete.body", doc.passages, { path: doc.path }), t("delete.final")],
+    body: [
+      doc.passages > 0 ? tn("delete.body", doc.passages, { path: doc.path }) : t("delete.unread", { path: doc.path }),
+      t("delete.final"),
+    ],
     action: t("delete.action"),
     danger: true,
   });

@@ -4,8 +4,12 @@
 export const COLOURS = ["teal", "blue", "violet", "plum", "red", "rust", "ochre", "green"] as const;
 export type Colour = (typeof COLOURS)[number];
 
+/** What the box is called while it has no site. */
+export const NAMELESS = "ilot";
+
 /** The colour of the site called `name` (FNV-1a over its UTF-8 bytes). */
 export function colourOf(name: string): Colour {
+  if (name === NAMELESS) return "teal";
   let hash = 0x811c9dc5;
   for (const byte of new TextEncoder().encode(name.trim().normalize("NFC"))) {
     hash = Math.imul(hash ^ byte, 0x01000193) >>> 0;

@@ -21,6 +21,8 @@ export class Upload {
   part = $state(0);
   document = $state.raw<Doc | null>(null);
   replaced = $state(false);
+  /** Whether sending again may end differently: the box never saw the whole file. */
+  again = $state(false);
   fault = $state.raw<{ code: string; detail: string; requestId?: string } | null>(null);
   stop: () => void = () => {};
 
@@ -62,6 +64,7 @@ class Uploads {
   again(item: Upload): void {
     item.stage = "waiting";
     item.part = 0;
+    item.again = false;
     item.fault = null;
     this.items = [...this.items];
     this.fill();
@@ -69,8 +72,10 @@ class Uploads {
 
   stop(): void {
     for (const item of this.items) {
-      if (item.stage === "waiting") item.stage = "stopped";
-      else if (item.stage === "sending") item.stop();
+      if (item.stage === "waiting") {
+        item.stage = "stopped";
+        item.again = true;
+      } else if (item.stage === "sending") item.stop();
     }
   }
 
@@ -113,6 +118,7 @@ class Uploads {
       this.watch();
     } catch (caught) {
       const fault: Fault = asFault(caught);
+      item.again = true;
       item.stage = fault.code === "stopped" ? "stopped" : "refused";
       item.fault = fault.code === "stopped" ? null : fault;
     }
