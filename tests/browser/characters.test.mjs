@@ -52,10 +52,13 @@ test("a password of names and repeats is weak however long", async () => {
   assert.equal(strength("tuile orage violon carafe", []), "strong");
 });
 
-test("a site keeps its colour, and names spread over all of them", async () => {
-  const { colourOf, COLOURS, initials } = await source("state/site.ts");
-  assert.equal(colourOf("Dépôt de Lyon"), colourOf(" Dépôt de Lyon "));
-  const seen = new Set(Array.from({ length: 200 }, (_, at) => colourOf(`Site ${at}`)));
+test("a site is offered the same colour each time, and names spread over all of them", async () => {
+  const { suggested, COLOURS, initials, inkOn, colourOr } = await source("state/site.ts");
+  assert.equal(suggested("Dépôt de Lyon"), suggested(" Dépôt de Lyon "));
+  const seen = new Set(Array.from({ length: 200 }, (_, at) => suggested(`Site ${at}`)));
+  for (const { hex } of COLOURS) assert.equal(inkOn(hex), "#ffffff");
+  assert.equal(inkOn("#ffe000"), "#000000");
+  assert.equal(colourOr("red; --x: url(//elsewhere)"), COLOURS[0].hex);
   assert.equal(seen.size, COLOURS.length);
   assert.equal(initials("Dépôt de Lyon"), "DL");
 });

@@ -71,6 +71,7 @@ describe("the pages", { skip: SKIP, concurrency: false }, () => {
     await button(fr["setup.next"]).click();
     await page.getByText(fr["setup.siteMissing"]).waitFor();
     await page.getByLabel(fr["setup.site"]).fill(SITE);
+    await page.getByRole("radio", { name: fr["colour.rust"] }).check();
     await wellMade("the site step");
     await button(fr["setup.next"]).click();
 
@@ -106,6 +107,8 @@ describe("the pages", { skip: SKIP, concurrency: false }, () => {
   test("signing out and in, a wrong password in between", async () => {
     await page.goto(`${BOX}/ui/`);
     await page.getByText(SITE).first().waitFor();
+    const stripe = await page.evaluate(() => getComputedStyle(document.querySelector("header")).borderTopColor);
+    assert.equal(stripe, "rgb(163, 73, 28)", "the header wears the colour that was chosen");
     await page.locator("header details > summary").click();
     await button(fr["menu.leave"]).click();
     await page.getByRole("heading", { name: fr["login.title"] }).waitFor();
@@ -225,7 +228,7 @@ describe("the pages", { skip: SKIP, concurrency: false }, () => {
   });
 
   test("words nobody wrote find nothing, and the page says what to try", async () => {
-    await page.goto(`${BOX}/ui/search?q=${encodeURIComponent("zygomorphe krypton")}&collection=inexistante`);
+    await page.goto(`${BOX}/ui/search?q=${encodeURIComponent("zygomorphe krypton")}&language=nl`);
     await page.getByText(fr["search.noneFiltered"]).waitFor();
     await wellMade("search without results");
   });

@@ -282,21 +282,19 @@ export interface components {
         SetupState: {
             needed: boolean;
             site: string;
-            /** @enum {string} */
-            language: "fr" | "en";
+            language: string;
+            colour: string;
             /** Format: date-time */
             server_time: string;
-            https_addresses: string[];
-            documents: number;
         };
-        SetupRequest: {
-            token: string;
+        SetUpBody: {
+            token?: string;
             site: string;
-            /** @enum {string} */
-            language: "fr" | "en";
-            time_zone: string;
+            language?: string;
+            time_zone?: string;
+            colour?: string;
             username: string;
-            display_name: string;
+            display_name?: string;
             password: string;
         };
         LoginRequest: {
@@ -308,12 +306,15 @@ export interface components {
             uuid: string;
             username: string;
             display_name: string;
-            email: string | null;
+            email: string;
             role: string;
             is_system_admin: boolean;
+            is_active: boolean;
             permissions: {
                 [key: string]: boolean;
             };
+            /** Format: date-time */
+            created_at: string;
         };
         Login: {
             access_token: string;
@@ -330,19 +331,20 @@ export interface components {
             id: number;
             uuid: string;
             username: string;
-            email: string | null;
+            email: string;
             display_name: string;
             role: string;
             is_system_admin: boolean;
+            is_active: boolean;
             permissions: {
                 [key: string]: boolean;
             };
             /** Format: date-time */
             created_at: string;
-            csrf_token: string;
+            csrf_token?: string | null;
             site: string;
-            /** @enum {string} */
-            language: "fr" | "en";
+            language: string;
+            colour: string;
         };
         Logout: {
             status: string;
@@ -358,22 +360,23 @@ export interface components {
             id: string;
             path: string;
             title: string;
+            author?: string | null;
             media_type: string;
             size: number;
             sha256: string;
-            language: string | null;
-            collection: string | null;
-            /** @enum {string} */
-            state: "queued" | "reading" | "ready" | "failed";
-            failure: null | components["schemas"]["Failure"];
+            language: string;
+            collection: string;
+            state: string;
+            failure?: null | components["schemas"]["Failure"];
             passages: number;
             vectors: number;
             characters: number;
-            pages: number | null;
-            date: string | null;
+            pages?: number | null;
+            /** Format: date-time */
+            date: string;
             /** Format: date-time */
             added_at: string;
-            added_by: string | null;
+            added_by: string;
         };
         StateCounts: {
             queued: number;
@@ -388,17 +391,17 @@ export interface components {
         };
         UploadItem: {
             name: string;
-            id: string | null;
-            /** @enum {string} */
-            outcome: "added" | "replaced" | "unchanged" | "duplicate" | "refused";
-            document: null | components["schemas"]["Document"];
-            fault: null | components["schemas"]["Failure"];
+            id?: string | null;
+            outcome: string;
+            document?: null | components["schemas"]["Document"];
+            fault?: null | components["schemas"]["Failure"];
         };
         UploadAnswer: {
             items: components["schemas"]["UploadItem"][];
         };
         UploadForm: {
-            collection?: string;
+            collection?: string | null;
+            modified?: string | null;
             file: string[];
         };
         Heading: {
@@ -432,13 +435,15 @@ export interface components {
             collection?: string | null;
             language?: string | null;
             path?: string | null;
+            /** Format: date-time */
             date_from?: string | null;
+            /** Format: date-time */
             date_to?: string | null;
         };
         Source: {
             path: string;
             sha256: string;
-            chunk_id: string;
+            chunk_id: number;
             start: number;
             end: number;
         };
@@ -448,11 +453,16 @@ export interface components {
             text: string;
             title: string;
             heading: string[];
-            highlights: number[][];
+            highlights: [
+                number,
+                number
+            ][];
             retrievers: string[];
             document_id: string;
-            language: string | null;
-            date: string | null;
+            collection: string;
+            language: string;
+            /** Format: date-time */
+            date: string;
             source: components["schemas"]["Source"];
         };
         Correction: {
@@ -485,9 +495,10 @@ export interface components {
             documents: components["schemas"]["StateCounts"];
             passages: number;
             vectors: number;
+            vectors_waiting: number;
             index_lag: number;
             model: components["schemas"]["ModelState"];
-            rebuild: null | components["schemas"]["Rebuild"];
+            rebuild?: null | components["schemas"]["Rebuild"];
         };
         PartReport: {
             /** @enum {string} */
@@ -553,7 +564,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SetupRequest"];
+                "application/json": components["schemas"]["SetUpBody"];
             };
         };
         responses: {
@@ -709,7 +720,7 @@ export interface operations {
             query?: {
                 q?: string;
                 collection?: string;
-                state?: "queued" | "reading" | "ready" | "failed";
+                state?: string;
                 limit?: number;
                 offset?: number;
             };

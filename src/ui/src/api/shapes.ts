@@ -1,11 +1,14 @@
 // The nouns the pages speak of, taken from the box's own OpenAPI document: a changed route breaks the build.
+import type { FetchResponse } from "openapi-fetch";
 import type { paths } from "./schema";
 
-type Responses<Operation> = Operation extends { responses: infer R } ? R : never;
-type Json<Response> = Response extends { content: { "application/json": infer T } } ? T : never;
-type Success<Operation> = Json<Responses<Operation>[(200 | 201) & keyof Responses<Operation>]>;
+/** What an operation answers when it succeeds, exactly as the client hands it out. */
+type Success<Operation extends Record<string | number, any>> = NonNullable<
+  FetchResponse<Operation, object, `${string}/${string}`>["data"]
+>;
 
-export type SetupState = Success<paths["/setup/state"]["get"]>;
+/** Where other devices find the box is told only by boxes that listen on the network. */
+export type SetupState = Success<paths["/setup/state"]["get"]> & { https_addresses?: string[] };
 export type Login = Success<paths["/auth/login"]["post"]>;
 export type Me = Success<paths["/auth/me"]["get"]>;
 export type DocumentPage = Success<paths["/rag/documents"]["get"]>;

@@ -32,6 +32,7 @@ export function send(file: File, name: string, collection: string, progress: (pa
     const form = new FormData();
     // Fields go before files: the box reads the form as it streams in.
     if (collection) form.append("collection", collection);
+    if (file.lastModified > 0) form.append("modified", new Date(file.lastModified).toISOString());
     form.append("file", file, name);
     request.open("POST", "/rag/documents");
     if (key.csrf) request.setRequestHeader(CSRF_HEADER, key.csrf);

@@ -174,6 +174,11 @@ export function size(bytes: number): string {
   return `${number(value, value < 10 && step > 0 ? 1 : 0)} ${SIZES[language.code][step] ?? ""}`;
 }
 
+/** A language the box made out; `und` and nothing mean it could not. */
+export function spoken(code: string | null | undefined): string | undefined {
+  return code && code !== "und" ? code : undefined;
+}
+
 /** The name of a language, in the reader's language. */
 export function languageName(code: string): string {
   try {

@@ -2,6 +2,7 @@
 import { answer, box, key } from "../api/client";
 import { asFault, type Fault } from "../api/fault";
 import type { Login, Me, SetupState } from "../api/shapes";
+import { colourOr } from "./site";
 import { firstLanguage, language } from "../i18n/language.svelte";
 
 class Session {
@@ -14,6 +15,15 @@ class Session {
 
   get site(): string {
     return this.me?.site || this.setup?.site || "";
+  }
+
+  get colour(): string {
+    return colourOr(this.me?.colour || this.setup?.colour);
+  }
+
+  /** Whether the reader may do this; a right the box does not speak of is left for the box to refuse. */
+  may(right: string): boolean {
+    return this.me?.is_system_admin === true || this.me?.permissions[right] !== false;
   }
 
   /** Asks the box who this is; called once at the start, and again after a lost connection. */
