@@ -261,6 +261,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/clock/settle": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Confirms that the clock is right now */
+        post: operations["settle_clock"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/ca.crt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The certificate of the box's own authority */
+        get: operations["authority"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -500,31 +534,39 @@ export interface components {
             model: components["schemas"]["ModelState"];
             rebuild?: null | components["schemas"]["Rebuild"];
         };
-        PartReport: {
-            /** @enum {string} */
-            level: "ok" | "reduced" | "failed";
+        PartView: {
+            level: string;
             detail: string;
             advice: string;
             /** Format: date-time */
             since: string;
         };
-        ClockDetail: {
+        ClockView: {
             /** Format: date-time */
             server_time: string;
+            doubt?: Record<string, never> | null;
         };
-        DiskDetail: {
+        DiskView: {
             free_bytes: number;
         };
-        HealthDetail: {
-            /** @enum {string} */
-            level: "ok" | "reduced" | "failed";
+        CertificateView: {
+            fingerprint: string;
+            /** Format: date-time */
+            ends: string;
+        };
+        ClockSettled: {
+            status: string;
+        };
+        DetailAnswer: {
+            level: string;
             parts: {
-                [key: string]: components["schemas"]["PartReport"];
+                [key: string]: components["schemas"]["PartView"];
             };
             version: string;
             uptime_seconds: number;
-            clock: components["schemas"]["ClockDetail"];
-            disk: components["schemas"]["DiskDetail"];
+            clock: components["schemas"]["ClockView"];
+            disk: components["schemas"]["DiskView"];
+            certificate?: null | components["schemas"]["CertificateView"];
         };
     };
     responses: never;
@@ -1215,11 +1257,78 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["HealthDetail"];
+                    "application/json": components["schemas"]["DetailAnswer"];
                 };
             };
             /** @description What went wrong */
             401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
+    settle_clock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ClockSettled"];
+                };
+            };
+            /** @description What went wrong */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+            /** @description What went wrong */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FaultBody"];
+                };
+            };
+        };
+    };
+    authority: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A certificate, DER */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/x-x509-ca-cert": string;
+                };
+            };
+            /** @description What went wrong */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };

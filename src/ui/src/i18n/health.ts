@@ -2,6 +2,13 @@
 import { has, t } from "./language.svelte";
 import type { Key } from "./fr";
 
+export type Level = "ok" | "reduced" | "failed";
+
+/** A level the pages do not know is worth a look, so it counts as reduced. */
+export function levelOf(told: string): Level {
+  return told === "ok" || told === "failed" ? told : "reduced";
+}
+
 export function partName(name: string): string {
   const key = `part.${name}`;
   return has(key) ? t(key as Key) : name;
