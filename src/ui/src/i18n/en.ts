@@ -21,6 +21,7 @@ export const en: Words = {
   "menu.label": "Menu of {name}",
   "menu.signedIn": "Account: {name}",
   "menu.look": "Language and appearance",
+  "menu.api": "API documentation",
   "menu.leave": "Sign out",
   "switch.language": "Language",
   "switch.theme": "Light or dark",
@@ -153,6 +154,7 @@ export const en: Words = {
   "intake.collectionHint": "A common name to find them together, for instance “Procedures”.",
   "intake.release": "Let go to add to the box",
   "intake.notYours": "Your account may search and read; to add documents, ask an administrator.",
+  "intake.nothing": "There was no file to add.",
 
   "upload.title": "Adding: {done} of {total}",
   "upload.done.one": "{n} file done",

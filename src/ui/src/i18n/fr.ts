@@ -20,6 +20,7 @@ export const fr = {
   "menu.label": "Menu de {name}",
   "menu.signedIn": "Compte : {name}",
   "menu.look": "Langue et apparence",
+  "menu.api": "Documentation de l’API",
   "menu.leave": "Se déconnecter",
   "switch.language": "Langue",
   "switch.theme": "Clair ou sombre",
@@ -152,6 +153,7 @@ export const fr = {
   "intake.collectionHint": "Un nom commun pour les retrouver ensemble, par exemple « Procédures ».",
   "intake.release": "Relâchez pour ajouter à la boîte",
   "intake.notYours": "Votre compte peut chercher et lire ; pour ajouter des documents, demandez à un administrateur.",
+  "intake.nothing": "Il n’y avait aucun fichier à ajouter.",
 
   "upload.title": "Ajout en cours : {done} sur {total}",
   "upload.done.one": "{n} fichier traité",

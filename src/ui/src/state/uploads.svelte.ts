@@ -55,10 +55,12 @@ class Uploads {
     return this.items.some((item) => item.stage === "waiting" || item.stage === "sending");
   }
 
-  add(files: { file: File; name: string }[], collection: string): void {
+  /** Takes files up and tells how many there were. */
+  add(files: { file: File; name: string }[], collection: string): number {
     const wanted = files.filter(({ name }) => !LITTER.test(name.split("/").at(-1) ?? name));
     this.items = [...this.items, ...wanted.map(({ file, name }) => new Upload(this.next++, file, name, collection))];
     this.fill();
+    return wanted.length;
   }
 
   again(item: Upload): void {
