@@ -1,0 +1,46 @@
+// The one door through which the pages speak to their box.
+import createClient, { type Middleware } from "openapi-fetch";
+import { asFault, Fault, faultFrom } from "./fault";
+import type { paths } from "./schema";
+
+/** What every request needs to know of the session; `session.svelte.ts` keeps it current. */
+export const key = {
+  csrf: "",
+  /** Called when the box no longer knows this browser. */
+  lost: () => {},
+};
+
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
+export const CSRF_HEADER = "X-CSRF-Token";
+
+const proof: Middleware = {
+  onRequest({ request }) {
+    if (!SAFE.has(request.method) && key.csrf) request.headers.set(CSRF_HEADER, key.csrf);
+    return request;
+  },
+};
+
+export const box = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
+box.use(proof);
+
+/** Tells the session that it ended, when that is what the fault means. */
+export function noticeLoss(fault: Fault): Fault {
+  if (fault.status === 401 && fault.code !== "bad_credentials") key.lost();
+  return fault;
+}
+
+/** The body of a good answer; anything else is thrown as a [`Fault`]. */
+export async function answer<T>(sent: Promise<{ data?: T; error?: unknown; response: Response }>): Promise<T> {
+  let got: { data?: T; error?: unknown; response: Response };
+  try {
+    got = await sent;
+  } catch (caught) {
+    if (caught instanceof DOMException && caught.name === "AbortError") throw caught;
+    throw asFault(caught);
+  }
+  const { data, error, response } = got;
+  if (!response.ok || data === undefined) {
+    throw noticeLoss(faultFrom(response.status, (name) => response.headers.get(name), error));
+  }
+  return data;
+}

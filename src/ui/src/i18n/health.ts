@@ -1,0 +1,21 @@
+// The parts of the box and what to do about them, in the reader's words where there are some.
+import { has, t } from "./language.svelte";
+import type { Key } from "./fr";
+
+export type Level = "ok" | "reduced" | "failed";
+
+/** A level the pages do not know is worth a look, so it counts as reduced. */
+export function levelOf(told: string): Level {
+  return told === "ok" || told === "failed" ? told : "reduced";
+}
+
+export function partName(name: string): string {
+  const key = `part.${name}`;
+  return has(key) ? t(key as Key) : name;
+}
+
+/** A sentence for a part at a level, or null where only the part itself can tell. */
+export function partAdvice(name: string, level: string): string | null {
+  const key = `part.${name}.${level}`;
+  return has(key) ? t(key as Key) : null;
+}

@@ -1,0 +1,31 @@
+// One question at a time, asked before anything is destroyed.
+
+export interface Question {
+  title: string;
+  /** What will be lost and what will not. */
+  body: string[];
+  /** The deed, as a verb: it is what the button says. */
+  action: string;
+  danger?: boolean;
+}
+
+class Asker {
+  question = $state.raw<Question | null>(null);
+  private settle: (yes: boolean) => void = () => {};
+
+  ask(question: Question): Promise<boolean> {
+    this.settle(false);
+    this.question = question;
+    return new Promise((resolve) => {
+      this.settle = resolve;
+    });
+  }
+
+  reply(yes: boolean): void {
+    this.question = null;
+    this.settle(yes);
+    this.settle = () => {};
+  }
+}
+
+export const asker = new Asker();

@@ -1,0 +1,41 @@
+// What can be done to a document from more than one page.
+import { answer, box } from "../api/client";
+import type { Doc } from "../api/shapes";
+import { t, tn } from "../i18n/language.svelte";
+import { asker } from "./ask.svelte";
+import { notices } from "./notices.svelte";
+
+/** Asks, deletes, and tells; true when the document is gone. */
+export async function removeDocument(doc: Doc): Promise<boolean> {
+  const title = doc.title || doc.path;
+  const sure = await asker.ask({
+    title: t("delete.title", { title }),
+    body: [
+      doc.passages > 0 ? tn("delete.body", doc.passages, { path: doc.path }) : t("delete.unread", { path: doc.path }),
+      t("delete.final"),
+    ],
+    action: t("delete.action"),
+    danger: true,
+  });
+  if (!sure) return false;
+  try {
+    await answer(box.DELETE("/rag/documents/{id}", { params: { path: { id: doc.id } } }));
+    notices.say(t("delete.done", { title }));
+    return true;
+  } catch (caught) {
+    notices.refuse(caught);
+    return false;
+  }
+}
+
+/** Has a document read again from its kept bytes; true when the box took it up. */
+export async function rereadDocument(doc: Doc): Promise<boolean> {
+  try {
+    await answer(box.POST("/rag/documents/{id}/reindex", { params: { path: { id: doc.id } } }));
+    notices.say(t("documents.rereading", { title: doc.title || doc.path }));
+    return true;
+  } catch (caught) {
+    notices.refuse(caught);
+    return false;
+  }
+}

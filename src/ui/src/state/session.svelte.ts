@@ -1,0 +1,75 @@
+// Who is signed in on this browser, and at which site.
+import { answer, box, key } from "../api/client";
+import { asFault, type Fault } from "../api/fault";
+import type { Login, Me, SetupState } from "../api/shapes";
+import { colourOr } from "./site";
+import { firstLanguage, language } from "../i18n/language.svelte";
+
+class Session {
+  /** False until the box has told who this is. */
+  known = $state(false);
+  me = $state.raw<Me | null>(null);
+  setup = $state.raw<SetupState | null>(null);
+  /** Why the box could not be asked. */
+  fault = $state.raw<Fault | null>(null);
+
+  get site(): string {
+    return this.me?.site || this.setup?.site || "";
+  }
+
+  get colour(): string {
+    return colourOr(this.me?.colour || this.setup?.colour);
+  }
+
+  /** Whether the reader may do this; a right the box does not speak of is left for the box to refuse. */
+  may(right: string): boolean {
+    return this.me?.is_system_admin === true || this.me?.permissions[right] !== false;
+  }
+
+  /** Asks the box who this is; called once at the start, and again after a lost connection. */
+  async begin(): Promise<void> {
+    this.fault = null;
+    try {
+      const [setup, me] = await Promise.all([answer(box.GET("/setup/state")), this.whoAmI()]);
+      this.setup = setup;
+      this.me = me;
+      key.csrf = me?.csrf_token ?? "";
+      await language.use(firstLanguage(setup.needed ? null : (me?.language ?? setup.language)));
+    } catch (caught) {
+      this.fault = asFault(caught);
+      if (!language.words) await language.use(firstLanguage(null));
+    }
+    this.known = true;
+  }
+
+  private async whoAmI(): Promise<Me | null> {
+    try {
+      return await answer(box.GET("/auth/me"));
+    } catch (caught) {
+      if (asFault(caught).status === 401) return null;
+      throw caught;
+    }
+  }
+
+  /** A sign-in was answered: the rest is asked from the box, so that a reload shows the same. */
+  async enter(login: Login): Promise<void> {
+    key.csrf = login.csrf_token;
+    const [setup, me] = await Promise.all([answer(box.GET("/setup/state")), answer(box.GET("/auth/me"))]);
+    this.setup = setup;
+    this.me = me;
+    key.csrf = me.csrf_token || login.csrf_token;
+  }
+
+  async leave(): Promise<void> {
+    await answer(box.POST("/auth/logout"));
+    this.forget();
+  }
+
+  forget(): void {
+    this.me = null;
+    key.csrf = "";
+  }
+}
+
+export const session = new Session();
+key.lost = () => session.forget();
