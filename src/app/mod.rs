@@ -151,7 +151,7 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(&listen::Addresses, Option<&str>),
     ) -> Result<(), Fault> {
-        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data).await?;
+        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?;
         let addresses = bound.addresses().clone();
         let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
         let link = self.setup_link(&addresses)?;

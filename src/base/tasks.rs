@@ -145,6 +145,8 @@ impl Tasks {
                         failures = 0;
                         period
                     }
+                    // Whatever goes wrong while the box closes is the closing's doing.
+                    Err(_) if handle.stopped() => return,
                     Err(fault) => {
                         failures += 1;
                         tracing::error!(task = name, failures, "{fault}");

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 
 use redb::{
     ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition,
@@ -133,7 +134,8 @@ pub fn from<K: Key>(first: &K) -> Span {
 /// One moment of the store, frozen while writers go on.
 pub struct View {
     reading: ReadTransaction,
-    open: RefCell<BTreeMap<&'static str, Option<RawTable>>>,
+    /// Shared, so that a visitor of one span may open and read other tables meanwhile.
+    open: RefCell<BTreeMap<&'static str, Option<Rc<RawTable>>>>,
 }
 
 impl View {
@@ -146,19 +148,20 @@ impl View {
         table: &'static str,
         read: impl FnOnce(&RawTable) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
-        if !self.open.borrow().contains_key(table) {
+        let known = self.open.borrow().get(table).cloned();
+        let opened = if let Some(opened) = known {
+            opened
+        } else {
             let opened = match self.reading.open_table(Raw::new(table)) {
-                Ok(opened) => Some(opened),
+                Ok(opened) => Some(Rc::new(opened)),
                 // A table nobody has written to yet is an empty one.
                 Err(TableError::TableDoesNotExist(_)) => None,
                 Err(e) => return Err(broken("opening a table", e)),
             };
-            self.open.borrow_mut().insert(table, opened);
-        }
-        match self.open.borrow().get(table) {
-            Some(Some(opened)) => read(opened).map(Some),
-            _ => Ok(None),
-        }
+            self.open.borrow_mut().insert(table, opened.clone());
+            opened
+        };
+        opened.map(|opened| read(&opened)).transpose()
     }
 
     /// How many rows a table has.

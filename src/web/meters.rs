@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use crate::base::fault::Fault;
 
 /// The media type of [`Meters::render`] (Prometheus text exposition format 0.0.4).
-const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const MEDIA_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const REQUESTS: &str = "ilot_http_requests_total";
 const SECONDS: &str = "ilot_http_request_seconds";

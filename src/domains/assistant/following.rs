@@ -189,11 +189,12 @@ impl Assistant {
         Ok(())
     }
 
-    /// Writes the vectors' rows and graph down before the box stops.
+    /// Stops the assistant's tasks and writes the vectors' rows down before the box stops.
     ///
     /// # Errors
     /// What the file system says; the change log replays what is not written.
     pub fn settle(&self) -> Result<(), Fault> {
+        self.tasks.stop();
         let at = *self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner);
         if let (Some(vectors), Some((seq, _))) = (self.vectors(), at)
             && vectors.mark().is_none_or(|m| m.seq < seq)

@@ -171,6 +171,12 @@ impl Wakers {
         }
     }
 
+    fn stop(&self) {
+        for handle in self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).values() {
+            handle.stop();
+        }
+    }
+
     fn wake_reader(&self) {
         self.wake(READER);
     }
