@@ -96,7 +96,7 @@ impl Running {
             let of = |name: &str| status.get(name).and_then(Value::as_u64);
             if of("index_lag") == Some(0)
                 && of("passages") == of("vectors")
-                && of("waiting") == Some(0)
+                && of("vectors_waiting") == Some(0)
             {
                 return Ok(());
             }

@@ -26,7 +26,7 @@ use super::{Outcome, open, told};
 pub(crate) const MODEL: &str = "all-minilm-l6-v2";
 /// The administrator.
 pub(crate) const USER: &str = "mesure";
-pub(crate) const PASSWORD: &str = "une longue phrase de mesure";
+pub(crate) const PASSWORD: &str = "quatorze camions attendent dehors";
 /// Says that the folder is filled to the end.
 const FILLED: &str = "filled";
 /// Paragraphs of one document, and sentences of one paragraph.
