@@ -50,8 +50,12 @@ fn main() -> Outcome<()> {
     let folder = words.next().map_or_else(|| beside.join(format!("hybrid-{count}")), PathBuf::from);
     let models = std::path::absolute(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"))?;
     let (paragraphs, questions) = squad::read()?;
-    let questions: Vec<String> =
-        questions.into_iter().map(|q| q.chars().take(300).collect()).collect();
+    // What is put in quotes or left out is a condition, which may leave the answer to the words alone.
+    let questions: Vec<String> = questions
+        .into_iter()
+        .filter(|q| !q.contains(['"', '“', '”', ':']) && !q.contains(" -"))
+        .map(|q| q.chars().take(300).collect())
+        .collect();
     filling::fill(&folder, &models, &paragraphs, count)?;
     println!("# {count} passages in {}", folder.display());
     recall(&folder, &models, &questions)?;
