@@ -11,7 +11,7 @@ pub mod journal;
 pub mod key;
 pub mod meta;
 pub mod migrate;
-mod shared;
+mod inner;
 pub mod snapshot;
 pub mod table;
 pub mod tx;
@@ -42,7 +42,7 @@ use crate::base::tasks::{Tasks, caught};
 use file::{create, open_file, read_meta};
 use meta::{CHAIN, HEADS, NUMBERS, ONCE, Once, SEQ};
 use migrate::Step;
-use shared::{Inner, Line, lock};
+use inner::{Inner, Line, lock};
 use writer::order;
 
 /// How a store behaves; every field has a setting under `[store]`.

@@ -213,12 +213,35 @@ fn wait(console: &Console, mut ids: BTreeSet<String>, json: bool) -> Result<Vec<
             std::thread::sleep(POLL);
         }
     }
-    // What was read is found once the index of words has followed.
-    while console.get("/rag/status")?.get("index_lag").and_then(Value::as_u64).unwrap_or(0) > 0 {
+    bar.finish_and_clear();
+    wait_for_indexes(console, json)?;
+    Ok(done)
+}
+
+/// Waits until what was read is found: by its words; and, in a box opened for this command, by its
+/// meaning too, since nobody would go on embedding once it is closed.
+fn wait_for_indexes(console: &Console, json: bool) -> Result<(), Fault> {
+    let number = |status: &Value, name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut bar = None;
+    loop {
+        let status = console.get("/rag/status")?;
+        let model = status.pointer("/model/present").and_then(Value::as_bool).unwrap_or(false);
+        let waiting = number(&status, "vectors_waiting");
+        let embedding = console.is_own() && model && waiting > 0;
+        if !embedding && number(&status, "index_lag") == 0 {
+            break;
+        }
+        if embedding {
+            let bar = bar.get_or_insert_with(|| show::bar(waiting, "passages", json));
+            bar.set_message("embedding");
+            bar.set_position(bar.length().unwrap_or(waiting).saturating_sub(waiting));
+        }
         std::thread::sleep(POLL);
     }
-    bar.finish_and_clear();
-    Ok(done)
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(())
 }
 
 /// A multipart request that streams one file from disk.

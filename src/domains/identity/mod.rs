@@ -1,4 +1,4 @@
-//! Who: users, logins, sessions and rights. Every door ends in the same `Caller`.
+//! Who: users, logins, sessions and rights, so that every door ends in the same `Caller`.
 
 pub mod records;
 pub mod roles;
