@@ -199,7 +199,11 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
 }
 
 fn buffering(refused: &BytesRejection) -> Fault {
-    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { body_fault(refused) }
+    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        too_large()
+    } else {
+        body_fault(refused)
+    }
 }
 
 /// Why a body could not be read to its end, for handlers that read it themselves.

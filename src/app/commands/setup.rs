@@ -31,7 +31,7 @@ pub(super) struct Flags {
     time_zone: String,
 }
 
-pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let password = first_line(&flags.password_file)?;
     let console = Console::connect(place)?;
     let body = json!({
@@ -52,7 +52,8 @@ pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
 
 /// The first line of a file, without its end.
 pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
-    let unreadable = |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
+    let unreadable =
+        |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
     let mut text = String::new();
     if path.as_os_str() == "-" {
         std::io::stdin().lock().read_to_string(&mut text).map_err(unreadable)?;

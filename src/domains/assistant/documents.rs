@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::Assistant;
 use super::files::{self, Spooled};
 use super::records::{
-    BY_CONTENT, BY_PATH, COLLECTIONS, Collection, DOCUMENTS, Document, EDITIONS, FILES, File, HEADINGS,
-    Headings, PASSAGES, Sha256, State, TEXT_PART, TEXTS, TO_EMBED, TO_READ, VECTORS, hex,
+    BY_CONTENT, BY_PATH, COLLECTIONS, Collection, DOCUMENTS, Document, EDITIONS, FILES, File,
+    HEADINGS, Headings, PASSAGES, Sha256, State, TEXT_PART, TEXTS, TO_EMBED, TO_READ, VECTORS, hex,
 };
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
@@ -135,9 +135,14 @@ pub struct Window {
 /// # Errors
 /// `path_invalid`.
 pub fn tidy_path(path: &str) -> Result<String, Fault> {
-    let invalid = |why: &str| Fault::invalid("path_invalid", format!("This is no path of a document: {why}."));
-    let parts: Vec<&str> =
-        path.split(['/', '\\']).map(str::trim).filter(|p| !p.is_empty() && *p != "." && !p.ends_with(':')).collect();
+    let invalid = |why: &str| {
+        Fault::invalid("path_invalid", format!("This is no path of a document: {why}."))
+    };
+    let parts: Vec<&str> = path
+        .split(['/', '\\'])
+        .map(str::trim)
+        .filter(|p| !p.is_empty() && *p != "." && !p.ends_with(':'))
+        .collect();
     if parts.contains(&"..") {
         return Err(invalid("it climbs out of its folder"));
     }
@@ -179,7 +184,8 @@ impl Assistant {
     pub fn add(&self, caller: &Caller, incoming: &Incoming) -> Result<Added, Fault> {
         caller.require(Right::EditDocuments)?;
         let path = tidy_path(&incoming.path)?;
-        let collection = tidy_collection(&incoming.collection, &self.settings.documents.collection)?;
+        let collection =
+            tidy_collection(&incoming.collection, &self.settings.documents.collection)?;
         self.check_size(incoming.file.size)?;
         let format = format_of(&path, &incoming.file)?;
         files::keep(&self.store, &incoming.file)?;
@@ -192,7 +198,8 @@ impl Assistant {
             modified: incoming.modified,
         };
         let who = caller.clone();
-        let added = self.store.write_once(caller, "document.add", move |tx| add(tx, &who, draft))?;
+        let added =
+            self.store.write_once(caller, "document.add", move |tx| add(tx, &who, draft))?;
         self.tasks.wake_reader();
         Ok(added)
     }
@@ -206,7 +213,10 @@ impl Assistant {
         if size > limit {
             return Err(Fault::too_large(
                 "document_too_large",
-                format!("A document has at most {} MiB (setting documents.file_max_mib).", limit >> 20),
+                format!(
+                    "A document has at most {} MiB (setting documents.file_max_mib).",
+                    limit >> 20
+                ),
             ));
         }
         if size == 0 {
@@ -286,16 +296,28 @@ impl Assistant {
     ///
     /// # Errors
     /// `right_missing`, `not_found`, `document_unread` when there is no text yet.
-    pub fn text(&self, caller: &Caller, id: Id, start: usize, end: Option<usize>) -> Result<Window, Fault> {
+    pub fn text(
+        &self,
+        caller: &Caller,
+        id: Id,
+        start: usize,
+        end: Option<usize>,
+    ) -> Result<Window, Fault> {
         caller.require(Right::ReadDocuments)?;
         self.store.read(|view| {
             let document = find(view, id)?;
             let edition = document.edition.ok_or_else(|| {
-                Fault::conflict("document_unread", "This document has no text: it is not read, or cannot be.")
+                Fault::conflict(
+                    "document_unread",
+                    "This document has no text: it is not read, or cannot be.",
+                )
             })?;
             let length = usize::try_from(document.characters).unwrap_or(usize::MAX);
             let start = start.min(length);
-            let end = end.unwrap_or(length).clamp(start, length).min(start.saturating_add(TEXT_WINDOW_MAX));
+            let end = end
+                .unwrap_or(length)
+                .clamp(start, length)
+                .min(start.saturating_add(TEXT_WINDOW_MAX));
             let text = characters(view, edition, start, end)?;
             let headings = view.get(&HEADINGS, &edition)?.unwrap_or(Headings(Vec::new()));
             Ok(Window { start, end, length, text, headings })
@@ -310,7 +332,8 @@ impl Assistant {
         caller.require(Right::ReadDocuments)?;
         self.store.read(|view| {
             let document = find(view, id)?;
-            let file = view.get(&FILES, &document.sha256)?.ok_or_else(|| Fault::not_found("file"))?;
+            let file =
+                view.get(&FILES, &document.sha256)?.ok_or_else(|| Fault::not_found("file"))?;
             Ok((document, file))
         })
     }
@@ -382,7 +405,12 @@ fn embedded(view: &View, document: &Document) -> Result<u32, Fault> {
 }
 
 /// Characters `start..end` of an edition's text.
-pub(super) fn characters(view: &View, edition: u32, start: usize, end: usize) -> Result<String, Fault> {
+pub(super) fn characters(
+    view: &View,
+    edition: u32,
+    start: usize,
+    end: usize,
+) -> Result<String, Fault> {
     let mut text = String::new();
     let first = start / TEXT_PART;
     let last = end.saturating_sub(1) / TEXT_PART;
@@ -456,7 +484,7 @@ fn add(tx: &mut Tx<'_>, caller: &Caller, draft: Draft) -> Result<Added, Fault> {
         if old.sha256 == draft.sha256 && old.state != State::Failed {
             return Ok(Added { outcome: Outcome::Unchanged, document: old });
         }
-        return replace(tx, caller, old, draft);
+        return replace(tx, caller, &old, draft);
     }
     let twins = tx.list(&BY_CONTENT, &under(&draft.sha256), usize::MAX)?;
     for ((_, id), ()) in twins {
@@ -497,7 +525,7 @@ fn add(tx: &mut Tx<'_>, caller: &Caller, draft: Draft) -> Result<Added, Fault> {
 }
 
 /// Puts another file in a document's place. Its old passages answer until the new ones are read.
-fn replace(tx: &mut Tx<'_>, caller: &Caller, old: Document, draft: Draft) -> Result<Added, Fault> {
+fn replace(tx: &mut Tx<'_>, caller: &Caller, old: &Document, draft: Draft) -> Result<Added, Fault> {
     if old.sha256 != draft.sha256 {
         files::hold(tx, &draft.sha256)?;
         files::let_go(tx, &old.sha256)?;
@@ -519,7 +547,7 @@ fn replace(tx: &mut Tx<'_>, caller: &Caller, old: Document, draft: Draft) -> Res
     tx.put(&DOCUMENTS, &document.id, &document)?;
     tx.put(&TO_READ, &document.id, &document.added_at)?;
     let deed = Deed::new("document.replace", document.id);
-    tx.journal(caller, deed.before(&Shown::of(&old)).after(&Shown::of(&document)))?;
+    tx.journal(caller, deed.before(&Shown::of(old)).after(&Shown::of(&document)))?;
     Ok(Added { outcome: Outcome::Replaced, document })
 }
 

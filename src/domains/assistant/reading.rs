@@ -53,14 +53,21 @@ impl Assistant {
             };
             document.state = State::Reading;
             // Progress, not a deed: the row is put as it is, without a revision of its own.
-            tx.set_raw(DOCUMENTS.name, crate::store::key::Key::bytes(&id), Some(crate::store::Record::encode(&document)?))?;
+            tx.set_raw(
+                DOCUMENTS.name,
+                crate::store::key::Key::bytes(&id),
+                Some(crate::store::Record::encode(&document)?),
+            )?;
             Ok(Some(document))
         })?;
         let Some(document) = document else { return Ok(()) };
         match self.extract(&document).and_then(|extract| self.digest(&document, extract)) {
             Ok(read) => self.put_in_place(&document, read),
             // The box could not try: the document waits, and the task tries again.
-            Err(fault) if matches!(fault.kind, Kind::Broken | Kind::Full) || fault.code == "reader_unavailable" => {
+            Err(fault)
+                if matches!(fault.kind, Kind::Broken | Kind::Full)
+                    || fault.code == "reader_unavailable" =>
+            {
                 Err(fault)
             }
             Err(fault) => self.put_down(&document, &fault),
@@ -71,7 +78,8 @@ impl Assistant {
     fn extract(&self, document: &Document) -> Result<Extract, Fault> {
         let spool = |e| Fault::broken("spooling a document to read it", e);
         let path = self.places.spool.join(format!("read-{}", document.id));
-        let _spooled = files::Spooled { path: path.clone(), size: 0, sha256: document.sha256, ours: true };
+        let _spooled =
+            files::Spooled { path: path.clone(), size: 0, sha256: document.sha256, ours: true };
         let file = self
             .store
             .read(|view| view.get(&FILES, &document.sha256))?
@@ -79,7 +87,9 @@ impl Assistant {
         let mut first = Vec::new();
         let mut out = fs::File::create(&path).map_err(spool)?;
         for number in 0..file.parts {
-            let part = self.file_part(&document.sha256, number)?.ok_or_else(|| Fault::not_found("file"))?;
+            let part = self
+                .file_part(&document.sha256, number)?
+                .ok_or_else(|| Fault::not_found("file"))?;
             if number == 0 {
                 first = part.get(..part.len().min(FIRST_BYTES)).unwrap_or_default().to_vec();
             }
@@ -109,7 +119,9 @@ impl Assistant {
         let (id, hash) = (document.id, document.sha256);
         self.store.write(move |tx| {
             // Deleted or replaced meanwhile: what was read is nobody's.
-            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else { return Ok(()) };
+            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else {
+                return Ok(());
+            };
             place(tx, document, read)
         })
     }
@@ -120,7 +132,9 @@ impl Assistant {
         let failure = Failure { code: fault.code.to_owned(), detail: fault.message.clone() };
         tracing::info!(document = %id, code = fault.code, "a document cannot be read");
         self.store.write(move |tx| {
-            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else { return Ok(()) };
+            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else {
+                return Ok(());
+            };
             forget_edition(tx, document.edition)?;
             let failed = Document {
                 lineage: document.lineage.then(tx.revision()),
@@ -141,7 +155,12 @@ impl Assistant {
     ///
     /// # Errors
     /// `document_without_text`, or what the store says.
-    pub fn learn(&self, caller: &Caller, incoming: &super::documents::Incoming, extract: Extract) -> Result<Id, Fault> {
+    pub fn learn(
+        &self,
+        caller: &Caller,
+        incoming: &super::documents::Incoming,
+        extract: Extract,
+    ) -> Result<Id, Fault> {
         let added = self.add(caller, incoming)?.document;
         let read = self.digest(&added, extract)?;
         self.put_in_place(&added, read)?;
@@ -158,13 +177,18 @@ fn place(tx: &mut Tx<'_>, document: Document, read: Read) -> Result<(), Fault> {
     let edition = u32::try_from(number).map_err(|e| Fault::broken("counting editions", e))?;
     let Read { extract, cuts, language } = read;
     let title = extract.title.filter(|t| !t.trim().is_empty());
-    let title = title.map_or(document.title.clone(), |t| t.trim().chars().take(TITLE_MAX).collect());
+    let title =
+        title.map_or(document.title.clone(), |t| t.trim().chars().take(TITLE_MAX).collect());
     let count = u32::try_from(cuts.len()).map_err(|e| Fault::broken("counting passages", e))?;
     let length = put_text(tx, edition, &extract.text)?;
     tx.put(&HEADINGS, &edition, &Headings(extract.headings))?;
     for (ordinal, cut) in (0u32..).zip(cuts) {
-        let passage =
-            Passage { start: cut.start as u64, end: cut.end as u64, heading: cut.heading, text: cut.text };
+        let passage = Passage {
+            start: cut.start as u64,
+            end: cut.end as u64,
+            heading: cut.heading,
+            text: cut.text,
+        };
         tx.put(&PASSAGES, &(edition, ordinal), &passage)?;
         tx.put(&TO_EMBED, &(edition, ordinal), &())?;
     }

@@ -4,7 +4,9 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::extract::multipart::{Field, Multipart};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::http::header::{
+    CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
@@ -13,12 +15,12 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::Assistant;
 use super::documents::{Counts, Incoming, Listing, Outcome};
 use super::files::Spooled;
 use super::following::Progress;
-use super::records::{Document, File, State as DocumentState, hex};
+use super::records::{Document, State as DocumentState, hex};
 use super::search::{Answer as Found, Question};
-use super::Assistant;
 use crate::base::caller::Right;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -267,7 +269,10 @@ async fn upload(
 }
 
 /// A file's line in the answer; a fault of the box itself ends the whole upload.
-fn uploaded(name: String, taken: Result<super::documents::Added, WebFault>) -> Result<Uploaded, WebFault> {
+fn uploaded(
+    name: String,
+    taken: Result<super::documents::Added, WebFault>,
+) -> Result<Uploaded, WebFault> {
     match taken {
         Ok(added) => Ok(Uploaded {
             name,
@@ -281,7 +286,9 @@ fn uploaded(name: String, taken: Result<super::documents::Added, WebFault>) -> R
             document: Some((added.document, 0).into()),
             fault: None,
         }),
-        Err(fault) if fault.status().is_client_error() => Ok(Uploaded::refused(name, fault.fault())),
+        Err(fault) if fault.status().is_client_error() => {
+            Ok(Uploaded::refused(name, fault.fault()))
+        }
         Err(fault) => Err(fault),
     }
 }
@@ -295,7 +302,10 @@ async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
     while let Some(chunk) = field.chunk().await.map_err(|e| malformed(&e))? {
         text.extend_from_slice(&chunk);
         if text.len() > FIELD_MAX {
-            return Err(Fault::too_large("field_too_large", "A field beside the files is too long."));
+            return Err(Fault::too_large(
+                "field_too_large",
+                "A field beside the files is too long.",
+            ));
         }
     }
     String::from_utf8(text).map_err(|_| Fault::invalid("upload_malformed", "A field is not UTF-8."))
@@ -306,7 +316,8 @@ async fn spool(desk: &Assistant, field: &mut Field<'_>) -> Result<Spooled, WebFa
     let path = desk.spool().join(format!("in-{}", uuid::Uuid::new_v4()));
     let failed = |e: std::io::Error| {
         if e.kind() == std::io::ErrorKind::StorageFull {
-            return Fault::new(crate::base::fault::Kind::Full, "disk_full", "The disk is full.").because(e);
+            return Fault::new(crate::base::fault::Kind::Full, "disk_full", "The disk is full.")
+                .because(e);
         }
         Fault::broken("spooling an upload", e)
     };
@@ -336,7 +347,11 @@ async fn spool(desk: &Assistant, field: &mut Field<'_>) -> Result<Spooled, WebFa
 #[utoipa::path(get, path = "/rag/documents/{id}", tag = "documents",
     params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = DocumentView), (status = 404, description = "`not_found`")))]
-async fn show(State(desk): State<Assistant>, Asker(caller): Asker, Path(id): Path<Id>) -> Answer<DocumentView> {
+async fn show(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    Path(id): Path<Id>,
+) -> Answer<DocumentView> {
     Ok(Json(run(move || desk.document(&caller, id)).await?.into()))
 }
 
@@ -351,7 +366,11 @@ struct Done {
 #[utoipa::path(delete, path = "/rag/documents/{id}", tag = "documents",
     params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = Done), (status = 404, description = "`not_found`")))]
-async fn delete(State(desk): State<Assistant>, Asker(caller): Asker, Path(id): Path<Id>) -> Answer<Done> {
+async fn delete(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    Path(id): Path<Id>,
+) -> Answer<Done> {
     run(move || desk.delete(&caller, id)).await?;
     Ok(Json(Done { status: "deleted" }))
 }
@@ -411,7 +430,9 @@ async fn text(
         end: window.end,
         length: window.length,
         text: window.text,
-        headings: headings.map(|h| HeadingView { at: h.at, level: h.level, text: h.text }).collect(),
+        headings: headings
+            .map(|h| HeadingView { at: h.at, level: h.level, text: h.text })
+            .collect(),
     }))
 }
 
@@ -435,18 +456,18 @@ async fn file(
         // Foreign bytes are never run as a page of this box.
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
     ];
-    Ok((headers, stream(desk, document, file)).into_response())
+    Ok((headers, stream(desk, document.sha256, file.parts)).into_response())
 }
 
 /// A file's parts, one after another; memory stays flat.
-fn stream(desk: Assistant, document: Document, file: File) -> Body {
-    let parts = futures_util::stream::unfold(0u32, move |number| {
+fn stream(desk: Assistant, hash: super::records::Sha256, parts: u32) -> Body {
+    let bytes = futures_util::stream::unfold(0u32, move |number| {
         let desk = desk.clone();
         async move {
-            if number >= file.parts {
+            if number >= parts {
                 return None;
             }
-            let part = run(move || desk.file_part(&document.sha256, number)).await;
+            let part = run(move || desk.file_part(&hash, number)).await;
             let bytes = match part {
                 Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
                 Ok(None) => Err(std::io::Error::other("the document was deleted meanwhile")),
@@ -455,7 +476,7 @@ fn stream(desk: Assistant, document: Document, file: File) -> Body {
             Some((bytes, number + 1))
         }
     });
-    Body::from_stream(parts)
+    Body::from_stream(bytes)
 }
 
 /// RFC 5987's coding of a name.
@@ -475,7 +496,11 @@ fn percent(name: &str) -> String {
 #[utoipa::path(post, path = "/rag/documents/{id}/reindex", tag = "documents",
     params(("id" = String, Path, description = "The document")),
     responses((status = 200, body = DocumentView), (status = 404, description = "`not_found`")))]
-async fn read_again(State(desk): State<Assistant>, Asker(caller): Asker, Path(id): Path<Id>) -> Answer<DocumentView> {
+async fn read_again(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    Path(id): Path<Id>,
+) -> Answer<DocumentView> {
     let document = run(move || desk.read_again(&caller, id)).await?;
     Ok(Json((document, 0).into()))
 }
@@ -502,9 +527,13 @@ struct CollectionList {
 /// Lists the collections.
 #[utoipa::path(get, path = "/rag/collections", tag = "documents",
     responses((status = 200, body = CollectionList), (status = 403, description = "`right_missing`")))]
-async fn collections(State(desk): State<Assistant>, Asker(caller): Asker) -> Answer<CollectionList> {
+async fn collections(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+) -> Answer<CollectionList> {
     let all = run(move || desk.collections(&caller)).await?;
-    let items = all.into_iter().map(|(c, documents)| CollectionView { id: c.id, name: c.name, documents });
+    let items =
+        all.into_iter().map(|(c, documents)| CollectionView { id: c.id, name: c.name, documents });
     Ok(Json(CollectionList { items: items.collect() }))
 }
 
@@ -591,7 +620,11 @@ impl ResultView {
             title: found.edition.title,
             heading: found.passage.heading,
             highlights: found.highlights,
-            retrievers: retrievers.into_iter().filter(|(did, _)| *did).map(|(_, name)| name).collect(),
+            retrievers: retrievers
+                .into_iter()
+                .filter(|(did, _)| *did)
+                .map(|(_, name)| name)
+                .collect(),
             document_id: found.edition.document,
             collection: found.edition.collection,
             language: found.edition.language,
@@ -651,9 +684,16 @@ async fn query(
     };
     let found = run(move || desk.search(&caller, &question)).await?;
     Ok(Json(QueryAnswer {
-        results: (1..).zip(found.answers).map(|(rank, answer)| ResultView::of(rank, answer)).collect(),
+        results: (1..)
+            .zip(found.answers)
+            .map(|(rank, answer)| ResultView::of(rank, answer))
+            .collect(),
         lexical_only: found.by_words_alone,
-        corrected: found.corrected.into_iter().map(|(word, instead)| Corrected { word, instead }).collect(),
+        corrected: found
+            .corrected
+            .into_iter()
+            .map(|(word, instead)| Corrected { word, instead })
+            .collect(),
         took_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
     }))
 }
@@ -682,8 +722,16 @@ struct ReindexAnswer {
 /// Makes the indexes anew beside those in use and swaps them in; `/rag/status` tells how far it is.
 #[utoipa::path(post, path = "/rag/reindex", tag = "search", request_body = Option<ReindexBody>,
     responses((status = 200, body = ReindexAnswer), (status = 403, description = "`right_missing`")))]
-async fn reindex(State(desk): State<Assistant>, Asker(caller): Asker, body: Bytes) -> Answer<ReindexAnswer> {
-    let body = if body.is_empty() { ReindexBody::default() } else { crate::web::extract::from_json(&body)? };
+async fn reindex(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    body: Bytes,
+) -> Answer<ReindexAnswer> {
+    let body = if body.is_empty() {
+        ReindexBody::default()
+    } else {
+        crate::web::extract::from_json(&body)?
+    };
     let indexed = run(move || desk.reindex(&caller, body.full)).await?;
     Ok(Json(ReindexAnswer { indexed }))
 }
