@@ -195,15 +195,19 @@ async fn set_up(
 #[serde(default)]
 struct LoginBody {
     /// The username.
+    #[schema(required = false)]
     username: String,
     /// The same, as the assistant's clients call it.
+    #[schema(required = false)]
     user: String,
     /// The same, as Chrona's clients call it.
+    #[schema(required = false)]
     email: String,
     /// The password.
     #[schema(value_type = String, format = Password)]
     password: Zeroizing<String>,
     /// The workstation.
+    #[schema(required = false)]
     hostname: String,
 }
 

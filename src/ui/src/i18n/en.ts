@@ -322,6 +322,13 @@ export const en: Words = {
   "rebuild.done.one": "The index is rebuilt: {n} passage.",
   "rebuild.done.other": "The index is rebuilt: {n} passages.",
 
+  "part.store.ok": "The data are open.",
+  "part.model.ok": "Search goes by words and by meaning.",
+  "part.words.ok": "Passages are found by their words.",
+  "part.clock.ok": "The time was confirmed.",
+  "part.task.failed": "A background task failed; it tries again by itself.",
+  "part.task": "Background task: {name}",
+  "health.technical": "Technical detail",
   "part.store": "Data",
   "part.store.reduced": "Not all data can be written at the moment; reading goes on.",
   "part.store.failed": "The data cannot be written at the moment; reading goes on.",

@@ -321,6 +321,13 @@ export const fr = {
   "rebuild.done.one": "L’index est refait : {n} passage.",
   "rebuild.done.other": "L’index est refait : {n} passages.",
 
+  "part.store.ok": "Les données sont ouvertes.",
+  "part.model.ok": "La recherche va par les mots et par le sens.",
+  "part.words.ok": "Les passages se trouvent par leurs mots.",
+  "part.clock.ok": "L’heure a été confirmée.",
+  "part.task.failed": "Une tâche de fond a échoué ; elle réessaie d’elle-même.",
+  "part.task": "Tâche de fond : {name}",
+  "health.technical": "Détail technique",
   "part.store": "Données",
   "part.store.reduced": "Les données ne peuvent pas toutes être écrites pour le moment ; la lecture continue.",
   "part.store.failed": "Les données ne peuvent pas être écrites pour le moment ; la lecture continue.",
