@@ -214,7 +214,11 @@ impl App {
             return Ok(None);
         };
         let base = match (addresses.http, addresses.https) {
-            (Some(http), _) => format!("http://{http}"),
+            // The loopback of an address that stands for all: whoever reads the link sits here.
+            (Some(http), _) => match machine::reached_at(http).last() {
+                Some(place) => format!("http://{place}"),
+                None => format!("http://{http}"),
+            },
             (None, Some(https)) => format!("https://127.0.0.1:{}", https.port()),
             (None, None) => return Ok(None),
         };

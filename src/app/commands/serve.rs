@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::console::runtime;
 use super::{Exit, Place};
-use crate::app::listen::Addresses;
+use crate::app::listen::{Addresses, machine};
 use crate::app::{App, World, logs};
 use crate::base::clock::MachineClock;
 use crate::base::fault::Fault;
@@ -69,10 +69,14 @@ fn announce(addresses: &Addresses, link: Option<&str>, fingerprint: Option<&str>
     }
     println!("ilot {}", crate::app::system::VERSION);
     if let Some(http) = addresses.http {
-        println!("  http   http://{http}/");
+        for place in machine::reached_at(http) {
+            println!("  http   http://{place}/");
+        }
     }
     if let Some(https) = addresses.https {
-        println!("  https  https://{https}/");
+        for place in machine::reached_at(https) {
+            println!("  https  https://{place}/");
+        }
     }
     if let Some(fingerprint) = fingerprint {
         println!("  CA     SHA-256 {fingerprint}");

@@ -16,7 +16,7 @@ use crate::base::id::Id;
 use crate::base::tasks::Handle;
 use crate::engines::language;
 use crate::engines::readers::{Extract, FIRST_BYTES, Format};
-use crate::store::{Deed, Reader, Tx, all};
+use crate::store::{Deed, Reader, Tx, all, from};
 
 /// The counter of editions.
 const EDITION: &str = "edition";
@@ -34,15 +34,27 @@ impl Assistant {
     /// Reads what waits, one document after another, until nothing waits or the handle says stop.
     ///
     /// # Errors
-    /// What the store says; a document that cannot be read is no error but a failed document.
+    /// What kept a document from being tried; the ones behind it were tried all the same. A document
+    /// that cannot be read is no error but a failed document.
     pub fn read_waiting(&self, handle: &Handle) -> Result<(), Fault> {
+        let mut behind = None;
+        let mut first_fault = None;
         while !handle.stopped() {
-            let waiting = self.store.read(|view| view.list(&TO_READ, &all(), 1))?;
-            let Some((id, _)) = waiting.into_iter().next() else { break };
-            self.read_one(id)?;
-            self.tasks.wake_embedder();
+            let span = behind.as_ref().map_or_else(all, from);
+            let waiting = self.store.read(|view| view.list(&TO_READ, &span, 2))?;
+            let next = waiting.into_iter().map(|(id, _)| id).find(|id| behind != Some(*id));
+            let Some(id) = next else { break };
+            match self.read_one(id) {
+                Ok(()) => self.tasks.wake_embedder(),
+                // Without room or without the store the next one would fare no better.
+                Err(fault) if matches!(fault.kind, Kind::Full | Kind::Unavailable) => {
+                    return Err(fault);
+                }
+                Err(fault) => drop(first_fault.get_or_insert(fault)),
+            }
+            behind = Some(id);
         }
-        Ok(())
+        first_fault.map_or(Ok(()), Err)
     }
 
     fn read_one(&self, id: Id) -> Result<(), Fault> {
@@ -64,10 +76,7 @@ impl Assistant {
         match self.extract(&document).and_then(|extract| self.digest(&document, extract)) {
             Ok(read) => self.put_in_place(&document, read),
             // The box could not try: the document waits, and the task tries again.
-            Err(fault)
-                if matches!(fault.kind, Kind::Broken | Kind::Full)
-                    || fault.code == "reader_unavailable" =>
-            {
+            Err(fault) if matches!(fault.kind, Kind::Broken | Kind::Full | Kind::Unavailable) => {
                 Err(fault)
             }
             Err(fault) => self.put_down(&document, &fault),
