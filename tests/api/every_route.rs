@@ -118,10 +118,10 @@ fn of_identity() -> Vec<Case> {
             .wrong(users(&json!({"username": "a"})), json!(["body", "password"]))
             .wrong(users(&json!({"username": "a", "password": "short"})), json!(["body", "password"]))
             .wrong(users(&json!({"username": "", "password": PASSWORD})), json!(["body", "username"]))
-            .wrong(users(&json!({"username": "a", "password": PASSWORD, "role": "roi"})), json!(["body", "role"]))
-            .wrong(users(&json!({"username": "a\\b", "password": PASSWORD})), json!(["body", "username"]))
+            .wrong(users(&json!({"username": "zoe", "password": PASSWORD, "role": "roi"})), json!(["body", "role"]))
+            .wrong(users(&json!({"username": "zoe\\b", "password": PASSWORD})), json!(["body", "username"]))
             .wrong(
-                users(&json!({"username": "a", "email": "nowhere", "password": PASSWORD})),
+                users(&json!({"username": "zoe", "email": "nowhere", "password": PASSWORD})),
                 json!(["body", "email"]),
             ),
         case(Open::Admins, put("/admin/users/1", &json!({"display_name": "Le chef"})), 200)

@@ -4,24 +4,25 @@
  */
 
 export interface paths {
-    "/setup/state": {
+    "/admin/users": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Whether the box still waits for its first administrator */
-        get: operations["setup_state"];
+        /** Lists the users. */
+        get: operations["list_users"];
         put?: never;
-        post?: never;
+        /** Adds a user. */
+        post: operations["add_user"];
         delete?: never;
         options?: never;
         head?: never;
         patch?: never;
         trace?: never;
     };
-    "/setup": {
+    "/admin/users/{id}": {
         parameters: {
             query?: never;
             header?: never;
@@ -29,9 +30,9 @@ export interface paths {
             cookie?: never;
         };
         get?: never;
-        put?: never;
-        /** Names the site and makes its first administrator */
-        post: operations["setup"];
+        /** Changes a user. */
+        put: operations["edit_user"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -47,25 +48,8 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Signs in */
+        /** Signs in with a name and a password; answers every client's fields at once and sets the cookie. */
         post: operations["login"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/auth/me": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Who is signed in */
-        get: operations["me"];
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -81,7 +65,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Signs out */
+        /** Ends the session that the request shows, at once and everywhere. */
         post: operations["logout"];
         delete?: never;
         options?: never;
@@ -89,51 +73,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/rag/documents": {
+    "/auth/me": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The documents, newest first */
-        get: operations["documents_list"];
-        put?: never;
-        /** Adds documents */
-        post: operations["documents_add"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/documents/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One document */
-        get: operations["document"];
-        put?: never;
-        post?: never;
-        /** Deletes a document */
-        delete: operations["document_delete"];
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/documents/{id}/text": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** A stretch of a document's text, at most 200,000 characters */
-        get: operations["document_text"];
+        /** Says who is signed in. */
+        get: operations["me"];
         put?: never;
         post?: never;
         delete?: never;
@@ -142,117 +90,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/rag/documents/{id}/file": {
+    "/ca.crt": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The original bytes */
-        get: operations["document_file"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/documents/{id}/reindex": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Reads a document again */
-        post: operations["document_reindex"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/collections": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The collections */
-        get: operations["collections"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/query": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Finds passages */
-        post: operations["query"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/reindex": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Builds the index again */
-        post: operations["reindex"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/rag/status": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How far the index is */
-        get: operations["rag_status"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/health/detail": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** How every part of the box is */
-        get: operations["health_detail"];
+        /** The certificate of the box's own authority, for devices to trust. */
+        get: operations["authority"];
         put?: never;
         post?: never;
         delete?: never;
@@ -270,7 +116,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Confirms that the clock is right now */
+        /** Confirms that the clock is right now: ends the interval of doubt. */
         post: operations["settle_clock"];
         delete?: never;
         options?: never;
@@ -278,15 +124,238 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/ca.crt": {
+    "/health": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The certificate of the box's own authority */
-        get: operations["authority"];
+        /** Says that the box serves. Open to everybody and cheap; the truth in full is at `/health/detail`. */
+        get: operations["health"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/health/detail": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how every part of the box is, and what to do about it. */
+        get: operations["detail"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The counters, as Prometheus reads them. Signed-in administrators only, unless `metrics.open`. */
+        get: operations["metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/collections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the collections. */
+        get: operations["collections"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/documents": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists documents, newest first. */
+        get: operations["list"];
+        put?: never;
+        /** Takes files in. Each one succeeds or is refused by itself; what was taken is read afterwards. */
+        post: operations["upload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/documents/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a document. */
+        get: operations["show"];
+        put?: never;
+        post?: never;
+        /** Deletes a document: no search finds it from now on. */
+        delete: operations["delete"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/documents/{id}/file": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Sends a document's original bytes. */
+        get: operations["file"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/documents/{id}/reindex": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Reads a document again from its bytes. */
+        post: operations["read_again"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/documents/{id}/text": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Shows a document's text, or part of it. */
+        get: operations["text"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/query": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Answers a question with passages and their sources. */
+        post: operations["query"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/reindex": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Makes the indexes anew beside those in use and swaps them in; `/rag/status` tells how far it is. */
+        post: operations["reindex"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/rag/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how the documents and their indexes are. */
+        get: operations["status"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sets the box up, once, and signs its first administrator in. */
+        post: operations["set_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/setup/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Says whether the box still has to be set up. */
+        get: operations["setup_state"];
         put?: never;
         post?: never;
         delete?: never;
@@ -299,274 +368,705 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description One field that is not acceptable. */
-        FaultField: {
-            type: string;
-            loc: string[];
-            msg: string;
-            input: string | null;
+        /** @description A user to be. */
+        AddUserBody: {
+            /** @description How it is shown; the username when empty. */
+            display_name?: string;
+            /** @description An e-mail address, or nothing. */
+            email?: string;
+            /** @description Whether it must be changed at the first sign-in. */
+            must_change_password?: boolean;
+            /**
+             * Format: password
+             * @description The first password.
+             */
+            password: string;
+            /** @description The role's name. */
+            role?: string;
+            /** @description The name to sign in with. */
+            username: string;
+        };
+        /** @description What is known about the certificate. */
+        CertificateView: {
+            /**
+             * Format: date-time
+             * @description When the present certificate ends; a new one is made before.
+             */
+            ends: string;
+            /** @description The SHA-256 of the authority's certificate, as devices show it. */
+            fingerprint: string;
+        };
+        /** @description What confirming the clock answers. */
+        ClockSettled: {
+            /** @description Always `ok`. */
+            status: string;
+        };
+        /** @description What is known about the clock. */
+        ClockView: {
+            /** @description The open interval of doubt. */
+            doubt?: Record<string, never> | null;
+            /**
+             * Format: date-time
+             * @description Now.
+             */
+            server_time: string;
+        };
+        /** @description The collections. */
+        CollectionList: {
+            /** @description By name. */
+            items: components["schemas"]["CollectionView"][];
+        };
+        /** @description A collection. */
+        CollectionView: {
+            /**
+             * Format: int64
+             * @description How many documents it has.
+             */
+            documents: number;
+            /**
+             * Format: uuid
+             * @description Its name of record.
+             */
+            id: string;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Words looked for instead of one that no document holds. */
+        Corrected: {
+            /** @description The words looked for. */
+            instead: string[];
+            /** @description The word as it was typed. */
+            word: string;
+        };
+        /** @description How many documents are in which state. */
+        Counts: {
+            /**
+             * Format: int64
+             * @description Not readable.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description Waiting to be read.
+             */
+            queued: number;
+            /**
+             * Format: int64
+             * @description Being read.
+             */
+            reading: number;
+            /**
+             * Format: int64
+             * @description Found by searches.
+             */
+            ready: number;
+        };
+        /** @description The truth about every part. */
+        DetailAnswer: {
+            certificate?: components["schemas"]["CertificateView"] | null;
+            /** @description The clock. */
+            clock: components["schemas"]["ClockView"];
+            /** @description The disk. */
+            disk: components["schemas"]["DiskView"];
+            /**
+             * @description The worst level of any part.
+             * @example ok
+             */
+            level: string;
+            /** @description The parts by name. */
+            parts: {
+                [key: string]: components["schemas"]["PartView"];
+            };
+            /**
+             * Format: int64
+             * @description Seconds since the box began.
+             */
+            uptime_seconds: number;
+            /** @description This program's version. */
+            version: string;
+        };
+        /** @description What is known about the disk. */
+        DiskView: {
+            /**
+             * Format: int64
+             * @description Bytes free where the store lies.
+             */
+            free_bytes: number;
+        };
+        /** @description A page of documents. */
+        DocumentList: {
+            /** @description How many of all documents are in which state. */
+            counts: components["schemas"]["Counts"];
+            /** @description The documents, newest first. */
+            items: components["schemas"]["DocumentView"][];
+            /** @description How many there are in all. */
+            total: number;
+        };
+        /** @description A document as clients see one. */
+        DocumentView: {
+            /**
+             * Format: date-time
+             * @description When it came.
+             */
+            added_at: string;
+            /** @description Who brought it. */
+            added_by: string;
+            /** @description Who it says wrote it. */
+            author?: string | null;
+            /**
+             * Format: int64
+             * @description Characters of its text.
+             */
+            characters: number;
+            /** @description The collection it is in. */
+            collection: string;
+            /**
+             * Format: date-time
+             * @description When it says it was written, else when its file was, else when it came.
+             */
+            date: string;
+            failure?: components["schemas"]["FailureView"] | null;
+            /**
+             * Format: uuid
+             * @description Its name of record.
+             */
+            id: string;
+            /** @description Its language (ISO 639-1), `und` when unknown, empty until it was read. */
+            language: string;
+            /** @description The media type of its bytes. */
+            media_type: string;
+            /**
+             * Format: int32
+             * @description Pages, where the format knows pages.
+             */
+            pages?: number | null;
+            /**
+             * Format: int32
+             * @description Passages it was cut into.
+             */
+            passages: number;
+            /** @description Its path within its collection. */
+            path: string;
+            /** @description The SHA-256 of its bytes, hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            size: number;
+            /**
+             * @description `queued`, `reading`, `ready` or `failed`.
+             * @example ready
+             */
+            state: string;
+            /** @description What it calls itself, else its file's name. */
+            title: string;
+            /**
+             * Format: int32
+             * @description Passages that have a vector.
+             */
+            vectors: number;
+        };
+        /** @description A word for a deed done. */
+        Done: {
+            /** @description What was done. */
+            status: string;
+        };
+        /** @description What to change of a user; what is left out stays. */
+        EditUserBody: {
+            /**
+             * @description How it is shown.
+             * @default null
+             */
+            display_name?: string | null;
+            /**
+             * @description Whether it may sign in; false ends its sessions.
+             * @default null
+             */
+            is_active?: boolean | null;
+            /**
+             * Format: password
+             * @description A new password; it ends the user's sessions.
+             * @default null
+             */
+            password?: string | null;
+            /**
+             * @description The role's name.
+             * @default null
+             */
+            role?: string | null;
+        };
+        /** @description Why a document cannot be read. */
+        FailureView: {
+            /** @description A stable code, for instance `document_encrypted`. */
+            code: string;
+            /** @description A sentence. */
+            detail: string;
         };
         /** @description The body of every answer that is not a success. */
         FaultBody: {
-            error: string;
-            detail: string | components["schemas"]["FaultField"][];
+            /**
+             * @description A stable word in `snake_case`; pages translate it.
+             * @example not_found
+             */
             code: string;
+            /** @description The same sentence, or on 422 the list of fields at fault. */
+            detail: components["schemas"]["FaultDetail"];
+            /** @description What went wrong, as a sentence in English; on Plan B's paths the code. */
+            error: string;
+            /** @description The request's id, as in the logs and in `X-Request-Id`. */
             request_id: string;
         };
-        SetupState: {
-            needed: boolean;
-            site: string;
-            language: string;
-            colour: string;
-            /** Format: date-time */
-            server_time: string;
+        /** @description A sentence, or the fields at fault. */
+        FaultDetail: string | components["schemas"]["FaultField"][];
+        /** @description One field that is not acceptable. */
+        FaultField: {
+            /** @description Always null: what was sent may be a secret and is not sent back. */
+            input?: string | null;
+            /**
+             * @description Where it is, outermost first.
+             * @example [
+             *       "body",
+             *       "password"
+             *     ]
+             */
+            loc: string[];
+            /** @description What is wrong, as a sentence in English. */
+            msg: string;
+            /**
+             * @description A stable word for what is wrong.
+             * @example missing
+             */
+            type: string;
         };
-        SetUpBody: {
-            token?: string;
-            site: string;
-            language?: string;
-            time_zone?: string;
-            colour?: string;
-            username: string;
-            display_name?: string;
-            password: string;
-        };
-        LoginRequest: {
-            username: string;
-            password: string;
-        };
-        LoginUser: {
-            id: number;
-            uuid: string;
-            username: string;
-            display_name: string;
-            email: string;
-            role: string;
-            is_system_admin: boolean;
-            is_active: boolean;
-            permissions: {
-                [key: string]: boolean;
-            };
-            /** Format: date-time */
-            created_at: string;
-        };
-        Login: {
-            access_token: string;
-            token_type: string;
-            token: string;
-            /** Format: date-time */
-            expires_at: string;
-            csrf_token: string;
-            session_id: string;
-            must_change_password: boolean;
-            user: components["schemas"]["LoginUser"];
-        };
-        Me: {
-            id: number;
-            uuid: string;
-            username: string;
-            email: string;
-            display_name: string;
-            role: string;
-            is_system_admin: boolean;
-            is_active: boolean;
-            permissions: {
-                [key: string]: boolean;
-            };
-            /** Format: date-time */
-            created_at: string;
-            csrf_token?: string | null;
-            site: string;
-            language: string;
-            colour: string;
-        };
-        Logout: {
-            status: string;
-            success: boolean;
-            message: string;
-        };
-        /** @description Why a document could not be read. */
-        Failure: {
-            code: string;
-            detail: string;
-        };
-        Document: {
-            id: string;
-            path: string;
-            title: string;
-            author?: string | null;
-            media_type: string;
-            size: number;
-            sha256: string;
-            language: string;
-            collection: string;
-            state: string;
-            failure?: null | components["schemas"]["Failure"];
-            passages: number;
-            vectors: number;
-            characters: number;
-            pages?: number | null;
-            /** Format: date-time */
-            date: string;
-            /** Format: date-time */
-            added_at: string;
-            added_by: string;
-        };
-        StateCounts: {
-            queued: number;
-            reading: number;
-            ready: number;
-            failed: number;
-        };
-        DocumentList: {
-            items: components["schemas"]["Document"][];
-            total: number;
-            counts: components["schemas"]["StateCounts"];
-        };
-        UploadItem: {
-            name: string;
-            id?: string | null;
-            outcome: string;
-            document?: null | components["schemas"]["Document"];
-            fault?: null | components["schemas"]["Failure"];
-        };
-        UploadAnswer: {
-            items: components["schemas"]["UploadItem"][];
-        };
-        UploadForm: {
-            collection?: string | null;
-            modified?: string | null;
-            file: string[];
-        };
-        Heading: {
+        /** @description A line that opens a section. */
+        HeadingView: {
+            /** @description Its first character in the text. */
             at: number;
+            /**
+             * Format: int32
+             * @description 1 is the outermost.
+             */
             level: number;
+            /** @description Its words. */
             text: string;
         };
-        /** @description A stretch of a document's text; places are counted in characters. */
-        DocumentText: {
-            start: number;
-            end: number;
-            length: number;
-            text: string;
-            headings: components["schemas"]["Heading"][];
-        };
-        Deleted: {
+        /** @description The answer that watchdogs and the five systems' clients poll for (one-server.md). */
+        HealthAnswer: {
+            /** @description `ok` or `error`. */
+            db: string;
+            /** @description Whether the store is open. */
+            db_ok: boolean;
+            /** @description Whether the index of vectors is usable. */
+            faiss_ok: boolean;
+            /** @description Whether models run on a GPU. */
+            gpu: boolean;
+            /** @description Always true. */
+            healthy: boolean;
+            /**
+             * Format: int64
+             * @description Changes that the index of words has not followed yet.
+             */
+            index_lag: number;
+            /** @description The language model's state. */
+            llm: string;
+            /**
+             * Format: int32
+             * @description Plugins there are.
+             */
+            plugins_count: number;
+            /** @description `ok` while the process serves. */
             status: string;
+            /**
+             * Format: date-time
+             * @description Now.
+             */
+            time: string;
+            /**
+             * Format: date-time
+             * @description Now, as some clients call it.
+             */
+            timestamp: string;
+            /** @description The same for people. */
+            uptime_formatted: string;
+            /**
+             * Format: int64
+             * @description Seconds since the box began.
+             */
+            uptime_seconds: number;
+            /** @description This program's version. */
+            version: string;
         };
-        Collection: {
-            id: string;
+        /** @description Everything that any client reads from a sign-in. */
+        LoginAnswer: {
+            /** @description The signed token, for `Authorization: Bearer`. */
+            access_token: string;
+            /** @description The word for `X-CSRF-Token` on unsafe cookie requests. */
+            csrf_token: string;
+            /**
+             * Format: date-time
+             * @description When it ends.
+             */
+            expires_at: string;
+            /** @description Whether the user has to choose a new password. */
+            must_change_password: boolean;
+            /**
+             * Format: uuid
+             * @description The session.
+             */
+            session_id: string;
+            /** @description The same token, as some clients call it. */
+            token: string;
+            /** @description Always `bearer`. */
+            token_type: string;
+            /** @description The user. */
+            user: components["schemas"]["UserAnswer"];
+        };
+        /** @description A name in any of the fields that the five systems' clients send, and a password. */
+        LoginBody: {
+            /**
+             * @description The same, as Chrona's clients call it.
+             * @default
+             */
+            email?: string;
+            /**
+             * @description The workstation.
+             * @default
+             */
+            hostname?: string;
+            /**
+             * Format: password
+             * @description The password.
+             * @default
+             */
+            password?: string;
+            /**
+             * @description The same, as the assistant's clients call it.
+             * @default
+             */
+            user?: string;
+            /**
+             * @description The username.
+             * @default
+             */
+            username?: string;
+        };
+        /** @description What signing out answers. */
+        LogoutAnswer: {
+            /** @description A sentence. */
+            message: string;
+            /** @description Always `ok`. */
+            status: string;
+            /** @description Always true. */
+            success: boolean;
+        };
+        /** @description The signed-in user, and what a page needs after a reload. */
+        MeAnswer: components["schemas"]["UserAnswer"] & {
+            /** @description The colour of the site's header. */
+            colour: string;
+            /** @description The word for `X-CSRF-Token`; none for a bearer. */
+            csrf_token?: string | null;
+            /** @description The language of the user's pages. */
+            language: string;
+            /** @description The site's name. */
+            site: string;
+        };
+        /** @description The model that embeds. */
+        ModelView: {
+            /** @description Its name. */
             name: string;
-            documents: number;
+            /** @description Whether it is there. */
+            present: boolean;
         };
-        CollectionList: {
-            items: components["schemas"]["Collection"][];
+        /** @description One part of the box. */
+        PartView: {
+            /** @description What to do about it; empty when nothing is to be done. */
+            advice: string;
+            /** @description What is so. */
+            detail: string;
+            /**
+             * @description `ok`, `reduced` or `failed`.
+             * @example ok
+             */
+            level: string;
+            /**
+             * Format: date-time
+             * @description Since when.
+             */
+            since: string;
         };
-        QueryRequest: {
-            query: string;
-            /** @default 5 */
-            top_k: number;
+        /** @description How far a rebuild has come. */
+        Progress: {
+            /**
+             * Format: int64
+             * @description Passages done.
+             */
+            done: number;
+            /** @description `words` or `meaning`. */
+            stage: string;
+            /**
+             * Format: int64
+             * @description Passages in all.
+             */
+            total: number;
+        };
+        /** @description What a question found. */
+        QueryAnswer: {
+            /** @description Words that no document holds. */
+            corrected: components["schemas"]["Corrected"][];
+            /** @description Whether only words were looked at, for want of a model or by the question's own conditions. */
+            lexical_only: boolean;
+            /** @description The passages, best first. */
+            results: components["schemas"]["ResultView"][];
+            /**
+             * Format: int64
+             * @description Milliseconds it took.
+             */
+            took_ms: number;
+        };
+        /** @description A question. */
+        QueryBody: {
+            /** @description Only this collection. */
             collection?: string | null;
-            language?: string | null;
-            path?: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Only documents of this date or later.
+             */
             date_from?: string | null;
-            /** Format: date-time */
+            /**
+             * Format: date-time
+             * @description Only documents of this date or earlier.
+             */
             date_to?: string | null;
+            /** @description Only this language (ISO 639-1). */
+            language?: string | null;
+            /** @description Only paths that begin so. */
+            path?: string | null;
+            /** @description What is asked. `"exact words"`, `title:word` and `-word` are understood. */
+            query: string;
+            /** @description How many passages to answer, 1 to 100. */
+            top_k?: number;
         };
-        Source: {
-            path: string;
-            sha256: string;
-            chunk_id: number;
-            start: number;
-            end: number;
+        /** @description How many passages can be found. */
+        ReindexAnswer: {
+            /**
+             * Format: int64
+             * @description Passages.
+             */
+            indexed: number;
         };
-        QueryResult: {
-            rank: number;
-            score: number;
-            text: string;
-            title: string;
+        /** @description What to make anew. */
+        ReindexBody: {
+            /**
+             * @description Whether the indexes are made anew; else only what is new is taken in.
+             * @default true
+             */
+            full?: boolean;
+        };
+        /** @description A passage that answers. */
+        ResultView: {
+            /** @description Its document's collection. */
+            collection: string;
+            /**
+             * Format: date-time
+             * @description Its document's date.
+             */
+            date: string;
+            /**
+             * Format: uuid
+             * @description Its document.
+             */
+            document_id: string;
+            /** @description The headings above it, outermost first. */
             heading: string[];
+            /** @description The words that match, as pairs of characters (first, after the last) in `text`. */
             highlights: [
                 number,
                 number
             ][];
-            retrievers: string[];
-            document_id: string;
-            collection: string;
+            /** @description Its document's language. */
             language: string;
-            /** Format: date-time */
-            date: string;
-            source: components["schemas"]["Source"];
+            /** @description From 1. */
+            rank: number;
+            /** @description What found it: `words`, `meaning`. */
+            retrievers: string[];
+            /**
+             * Format: float
+             * @description From 0 to 1.
+             */
+            score: number;
+            /** @description Where it is from. */
+            source: components["schemas"]["SourceView"];
+            /** @description The passage. */
+            text: string;
+            /** @description Its document's title. */
+            title: string;
         };
-        Correction: {
-            word: string;
-            instead: string[];
+        /** @description The first run's answers. */
+        SetUpBody: {
+            /** @description `#rrggbb`. */
+            colour?: string;
+            /** @description How the administrator is shown. */
+            display_name?: string;
+            /** @description `fr` or `en`. */
+            language?: string;
+            /**
+             * Format: password
+             * @description The administrator's password.
+             */
+            password: string;
+            /** @description The site's name. */
+            site: string;
+            /** @description An IANA time zone. */
+            time_zone?: string;
+            /** @description The word of the one-time link; the console needs none. */
+            token?: string;
+            /** @description The first administrator's name. */
+            username: string;
         };
-        QueryAnswer: {
-            results: components["schemas"]["QueryResult"][];
-            lexical_only: boolean;
-            corrected: components["schemas"]["Correction"][];
-            took_ms: number;
-        };
-        ReindexRequest: {
-            /** @default true */
-            full: boolean;
-        };
-        ReindexAnswer: {
-            indexed: number;
-        };
-        ModelState: {
-            name: string;
-            present: boolean;
-        };
-        Rebuild: {
-            stage: string;
-            done: number;
-            total: number;
-        };
-        RagStatus: {
-            documents: components["schemas"]["StateCounts"];
-            passages: number;
-            vectors: number;
-            vectors_waiting: number;
-            index_lag: number;
-            model: components["schemas"]["ModelState"];
-            rebuild?: null | components["schemas"]["Rebuild"];
-        };
-        PartView: {
-            level: string;
-            detail: string;
-            advice: string;
-            /** Format: date-time */
-            since: string;
-        };
-        ClockView: {
-            /** Format: date-time */
+        /** @description What a box says before anybody has signed in. */
+        SetupState: {
+            /** @description The colour of its header, `#rrggbb`. */
+            colour: string;
+            /** @description The language of its pages, `fr` or `en`. */
+            language: string;
+            /** @description Whether the box still has to be set up. */
+            needed: boolean;
+            /**
+             * Format: date-time
+             * @description The server's clock, to compare the browser's with.
+             */
             server_time: string;
-            doubt?: Record<string, never> | null;
+            /** @description The site's name; empty before the set-up. */
+            site: string;
         };
-        DiskView: {
-            free_bytes: number;
+        /** @description Where a passage is from. */
+        SourceView: {
+            /**
+             * Format: int32
+             * @description The passage's place in its document, from 0.
+             */
+            chunk_id: number;
+            /**
+             * Format: int64
+             * @description The character after its last.
+             */
+            end: number;
+            /** @description The document's path. */
+            path: string;
+            /** @description The SHA-256 of the bytes that were read, hexadecimal. */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description Its first character in the document's text.
+             */
+            start: number;
         };
-        CertificateView: {
-            fingerprint: string;
-            /** Format: date-time */
-            ends: string;
+        /** @description How the documents and their indexes are. */
+        StatusView: {
+            /** @description Documents by state. */
+            documents: components["schemas"]["Counts"];
+            /**
+             * Format: int64
+             * @description Changes that the index of words has not followed yet.
+             */
+            index_lag: number;
+            /** @description The model that embeds. */
+            model: components["schemas"]["ModelView"];
+            /**
+             * Format: int64
+             * @description Passages that can be found by words.
+             */
+            passages: number;
+            rebuild?: components["schemas"]["Progress"] | null;
+            /**
+             * Format: int64
+             * @description Passages that can be found by meaning.
+             */
+            vectors: number;
+            /**
+             * Format: int64
+             * @description Passages that wait for a vector.
+             */
+            vectors_waiting: number;
         };
-        ClockSettled: {
-            status: string;
+        /** @description Part of a text, at most 200,000 characters. */
+        TextView: {
+            /** @description The character after its last. */
+            end: number;
+            /** @description The headings of the whole text. */
+            headings: components["schemas"]["HeadingView"][];
+            /** @description Characters of the whole text. */
+            length: number;
+            /** @description Its first character. */
+            start: number;
+            /** @description The characters. */
+            text: string;
         };
-        DetailAnswer: {
-            level: string;
-            parts: {
-                [key: string]: components["schemas"]["PartView"];
+        /** @description What became of each file of an upload. */
+        UploadAnswer: {
+            /** @description One line a file, in the order they were sent. */
+            items: components["schemas"]["Uploaded"][];
+        };
+        /** @description The form of an upload: text fields before the files they speak of. */
+        UploadForm: {
+            /** @description The collection of the files that follow. */
+            collection?: string | null;
+            /** @description A file; its name may hold folders. May come many times. */
+            file: string[];
+            /**
+             * Format: date-time
+             * @description When the next file was last written.
+             */
+            modified?: string | null;
+        };
+        /** @description What became of one file of an upload. */
+        Uploaded: {
+            document?: components["schemas"]["DocumentView"] | null;
+            fault?: components["schemas"]["FailureView"] | null;
+            /**
+             * Format: uuid
+             * @description The document.
+             */
+            id?: string | null;
+            /** @description The file's name as it was sent. */
+            name: string;
+            /** @description `added`, `replaced`, `unchanged`, `duplicate` or `refused`. */
+            outcome: string;
+        };
+        /** @description A user as clients see one. */
+        UserAnswer: {
+            /**
+             * Format: date-time
+             * @description When it was created.
+             */
+            created_at: string;
+            /** @description How it is shown. */
+            display_name: string;
+            /** @description The e-mail address, or nothing. */
+            email: string;
+            /**
+             * Format: int64
+             * @description The integer this site knows the user by.
+             */
+            id: number;
+            /** @description Whether it may sign in. */
+            is_active: boolean;
+            /** @description Whether it may do everything. */
+            is_system_admin: boolean;
+            /** @description Every permission by name. */
+            permissions: {
+                [key: string]: boolean;
             };
-            version: string;
-            uptime_seconds: number;
-            clock: components["schemas"]["ClockView"];
-            disk: components["schemas"]["DiskView"];
-            certificate?: null | components["schemas"]["CertificateView"];
+            /** @description The role's name. */
+            role: string;
+            /** @description The name to sign in with. */
+            username: string;
+            /**
+             * Format: uuid
+             * @description The name of record.
+             */
+            uuid: string;
         };
     };
     responses: never;
@@ -577,7 +1077,7 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    setup_state: {
+    list_users: {
         parameters: {
             query?: never;
             header?: never;
@@ -586,18 +1086,24 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SetupState"];
+                    "application/json": components["schemas"]["UserAnswer"][];
                 };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };
-    setup: {
+    add_user: {
         parameters: {
             query?: never;
             header?: never;
@@ -606,45 +1112,71 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["SetUpBody"];
+                "application/json": components["schemas"]["AddUserBody"];
             };
         };
         responses: {
-            /** @description Done */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserAnswer"];
+                };
+            };
+            /** @description `user_exists` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Fields at fault */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    edit_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The integer this site knows the user by */
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EditUserBody"];
+            };
+        };
+        responses: {
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Login"];
+                    "application/json": components["schemas"]["UserAnswer"];
                 };
             };
-            /** @description What went wrong */
-            403: {
+            /** @description `not_found` */
+            404: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
-            /** @description What went wrong */
+            /** @description `last_admin` */
             409: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
         };
     };
@@ -657,74 +1189,38 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["LoginRequest"];
+                "application/json": components["schemas"]["LoginBody"];
             };
         };
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Login"];
+                    "application/json": components["schemas"]["LoginAnswer"];
                 };
             };
-            /** @description What went wrong */
+            /** @description `bad_credentials` */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
-            /** @description What went wrong */
-            422: {
+            /** @description `account_disabled` */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
-            /** @description What went wrong */
+            /** @description `too_many_attempts` */
             429: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    me: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Me"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
         };
     };
@@ -737,352 +1233,24 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Logout"];
+                    "application/json": components["schemas"]["LogoutAnswer"];
                 };
             };
-            /** @description What went wrong */
+            /** @description Nobody is signed in */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
         };
     };
-    documents_list: {
-        parameters: {
-            query?: {
-                q?: string;
-                collection?: string;
-                state?: string;
-                limit?: number;
-                offset?: number;
-            };
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DocumentList"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    documents_add: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "multipart/form-data": components["schemas"]["UploadForm"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            201: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["UploadAnswer"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            413: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            507: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    document: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Document"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    document_delete: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Deleted"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    document_text: {
-        parameters: {
-            query?: {
-                start?: number;
-                end?: number;
-            };
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DocumentText"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    document_file: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The file */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/octet-stream": string;
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    document_reindex: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Document"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            404: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    collections: {
+    me: {
         parameters: {
             query?: never;
             header?: never;
@@ -1091,221 +1259,20 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Done */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["CollectionList"];
+                    "application/json": components["schemas"]["MeAnswer"];
                 };
             };
-            /** @description What went wrong */
+            /** @description Nobody is signed in */
             401: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    query: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["QueryRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["QueryAnswer"];
-                };
-            };
-            /** @description What went wrong */
-            400: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            422: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    reindex: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["ReindexRequest"];
-            };
-        };
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ReindexAnswer"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            409: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    rag_status: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["RagStatus"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    health_detail: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["DetailAnswer"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-        };
-    };
-    settle_clock: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ClockSettled"];
-                };
-            };
-            /** @description What went wrong */
-            401: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
-            };
-            /** @description What went wrong */
-            403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["FaultBody"];
-                };
+                content?: never;
             };
         };
     };
@@ -1324,16 +1291,533 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/x-x509-ca-cert": string;
+                    "application/x-x509-ca-cert": unknown;
                 };
             };
-            /** @description What went wrong */
+            /** @description There is no https */
             404: {
                 headers: {
                     [name: string]: unknown;
                 };
+                content?: never;
+            };
+        };
+    };
+    settle_clock: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
                 content: {
-                    "application/json": components["schemas"]["FaultBody"];
+                    "application/json": components["schemas"]["ClockSettled"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    health: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthAnswer"];
+                };
+            };
+        };
+    };
+    detail: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DetailAnswer"];
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Prometheus text */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/plain": unknown;
+                };
+            };
+            /** @description Nobody is signed in */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    collections: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CollectionList"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list: {
+        parameters: {
+            query?: {
+                /** @description Only those with this in their path or title. */
+                q?: string;
+                /** @description Only this collection. */
+                collection?: string;
+                /** @description Only this state. */
+                state?: string;
+                /** @description How many to list, 50 unless told, 1000 at most. */
+                limit?: number;
+                /** @description How many to skip. */
+                offset?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentList"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    upload: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "multipart/form-data": components["schemas"]["UploadForm"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UploadAnswer"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `disk_full` */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentView"];
+                };
+            };
+            /** @description `not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    delete: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Done"];
+                };
+            };
+            /** @description `not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    file: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": unknown;
+                };
+            };
+            /** @description `not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    read_again: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The document */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentView"];
+                };
+            };
+            /** @description `not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    text: {
+        parameters: {
+            query?: {
+                /** @description The first character. */
+                start?: number;
+                /** @description The character after the last; the end of the text unless told. */
+                end?: number;
+            };
+            header?: never;
+            path: {
+                /** @description The document */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TextView"];
+                };
+            };
+            /** @description `not_found` */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `document_unread` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    query: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QueryBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QueryAnswer"];
+                };
+            };
+            /** @description `empty_query` */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `not_found`: no such collection */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Fields at fault */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    reindex: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReindexBody"] | null;
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReindexAnswer"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    status: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatusView"];
+                };
+            };
+            /** @description `right_missing` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    set_up: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetUpBody"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoginAnswer"];
+                };
+            };
+            /** @description `setup_token` */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description `setup_done` */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Fields at fault */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    setup_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupState"];
                 };
             };
         };
