@@ -5,7 +5,9 @@ use std::error::Error;
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, Multipart, OptionalFromRequest, Request};
+use axum::extract::{
+    FromRequest, FromRequestParts, Multipart, OptionalFromRequest, RawPathParams, Request,
+};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::request::Parts;
@@ -106,7 +108,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(path) => Ok(Self(path.0)),
             Err(PathRejection::FailedToDeserializePathParams(refused)) => {
-                Err(path_fault(refused.into_kind()).into())
+                let names = match RawPathParams::from_request_parts(parts, state).await {
+                    Ok(raw) => raw.iter().map(|(name, _)| name.to_owned()).collect(),
+                    Err(_) => Vec::new(),
+                };
+                Err(path_fault(refused.into_kind(), &names).into())
             }
             Err(other) => {
                 Err(Fault::broken("reading the parts of a path", other.body_text()).into())
@@ -181,7 +187,9 @@ fn field_of(words: &str) -> Field {
     Field { place: Vec::new(), wrong, message: words.to_owned() }
 }
 
-fn path_fault(kind: ErrorKind) -> Fault {
+/// `names` are those of the parts, in their order: axum knows a lone part by its place alone.
+fn path_fault(kind: ErrorKind, names: &[String]) -> Fault {
+    let at = |index: usize| names.get(index).cloned().unwrap_or_else(|| index.to_string());
     let field = |key: String, message: String| {
         let place = vec!["path".to_owned(), key];
         Fault::fields(vec![Field { place, wrong: "value_error", message }])
@@ -192,10 +200,11 @@ fn path_fault(kind: ErrorKind) -> Fault {
             field(key, expected(expected_type))
         }
         ErrorKind::ParseErrorAtIndex { index, expected_type, .. } => {
-            field(index.to_string(), expected(expected_type))
+            field(at(index), expected(expected_type))
         }
-        ErrorKind::ParseError { expected_type, .. } => field("0".into(), expected(expected_type)),
+        ErrorKind::ParseError { expected_type, .. } => field(at(0), expected(expected_type)),
         ErrorKind::DeserializeError { key, message, .. } => field(key, message),
+        ErrorKind::Message(message) => field(at(0), message),
         ErrorKind::InvalidUtf8InPathParam { key } => {
             field(key, "This part of the address is not UTF-8.".into())
         }

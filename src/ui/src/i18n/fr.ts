@@ -418,6 +418,16 @@ export const fr = {
   "fault.format_unknown": "La boîte ne sait pas lire ce format.",
   "fault.model_damaged": "Le modèle installé est abîmé : copiez-le de nouveau.",
   "fault.index_damaged": "L’index est abîmé ; il se reconstruit à partir des documents.",
+  "fault.idempotency_key": "La clé de répétition de cette demande n’est pas acceptable.",
+  "fault.already_running": "Une autre boîte utilise déjà ce dossier de données.",
+  "fault.folder_unusable": "Le dossier de données ne peut pas être utilisé.",
+  "fault.settings_unreadable": "Le fichier de réglages ne peut pas être lu.",
+  "fault.log_level": "Ce niveau de journal n’existe pas.",
+  "fault.model_missing": "Le modèle n’est pas installé : la recherche se fait par les mots seuls.",
+  "fault.bad_vector": "Le modèle a donné un vecteur inutilisable.",
+  "fault.too_many_vectors": "L’index du sens est plein.",
+  "fault.row_too_large": "Cet élément est plus gros que ce que la boîte garde d’un seul tenant.",
+  "fault.set_malformed": "Ce jeu de questions est mal formé.",
 };
 
 export type Words = Record<keyof typeof fr, string>;
