@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tree::{Text, code, first, foreign, is_rust, tree, uses};
 
-mod tree;
+pub(crate) mod tree;
 
 /// A rule names every offence it finds, with the file it is in.
 type Rule = fn(&[Text]) -> Vec<String>;

@@ -8,8 +8,10 @@
     reason = "a test says what went wrong by failing where it did"
 )]
 
+mod api;
 mod depot;
 mod door;
+mod golden;
 mod house;
 mod readers;
 mod store;

@@ -2,7 +2,7 @@
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::extract::multipart::{Field, Multipart};
+use axum::extract::multipart::Field;
 use axum::http::StatusCode;
 use axum::http::header::{
     CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
@@ -21,11 +21,11 @@ use super::files::Spooled;
 use super::following::Progress;
 use super::records::{Document, State as DocumentState, hex};
 use super::search::{Answer as Found, Question};
-use crate::base::caller::Right;
+use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
-use crate::web::{Answer, Asker, Json, Path, Query, WebFault, limits, run};
+use crate::web::{Answer, Asker, Form, Json, Path, Query, WebFault, limits, run};
 
 /// Documents of a list when the request does not say how many.
 const LIST_USUAL: usize = 50;
@@ -233,7 +233,7 @@ struct UploadForm {
 async fn upload(
     State(desk): State<Assistant>,
     Asker(caller): Asker,
-    mut form: Multipart,
+    Form(mut form): Form,
 ) -> Result<(StatusCode, Json<UploadAnswer>), WebFault> {
     caller.require(Right::EditDocuments)?;
     let mut items = Vec::new();
@@ -252,7 +252,7 @@ async fn upload(
                             file,
                             modified: modified.take(),
                         };
-                        let (desk, caller) = (desk.clone(), caller.clone());
+                        let (desk, caller) = (desk.clone(), for_file(&caller, items.len()));
                         run(move || desk.add(&caller, &incoming)).await
                     }
                     Err(fault) => Err(fault),
@@ -266,6 +266,13 @@ async fn upload(
         return Err(Fault::field("file", "missing", "There is no file in this upload.").into());
     }
     Ok((StatusCode::CREATED, Json(UploadAnswer { items })))
+}
+
+/// The caller as it brings one file of several: an `Idempotency-Key` stands for the whole upload, so
+/// each file gets one of its own. No client's key holds a space.
+fn for_file(caller: &Caller, number: usize) -> Caller {
+    let retry_key = caller.retry_key.as_ref().map(|key| format!("{key} {number}"));
+    Caller { retry_key, ..caller.clone() }
 }
 
 /// A file's line in the answer; a fault of the box itself ends the whole upload.
