@@ -211,6 +211,7 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
     let Some(_disk) = SmallDisk::mount(&place.data) else { return };
     let running = place.home(&["--set", "store.reserve_mib=8"]);
     let kept = running.add("un.txt", &paper("coquelicot", 5));
+    let spare = running.add("trop.txt", &paper("bleuet", 5));
     running.settle();
     let ballast = place.data.join("ballast");
     let fill = |leave: usize| {
@@ -231,6 +232,14 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
         });
         assert_eq!((refused.status, &refused.json()["code"]), (507, &json!("disk_full")), "{}", refused.json());
         assert_eq!(running.get("/health").status, 200);
+        if leave > 0 {
+            // Whoever is to make room can sign in and delete.
+            let body = json!({"username": "chef", "password": PASSWORD});
+            assert_eq!(running.send("POST", "/auth/login", &body).status, 200);
+            let wrong = json!({"username": "chef", "password": "wrong"});
+            assert_eq!(running.send("POST", "/auth/login", &wrong).status, 401);
+            assert_eq!(running.send("DELETE", &format!("/rag/documents/{spare}"), &json!({})).status, 200);
+        }
         assert_eq!(running.finds("coquelicot"), ["un.txt"]);
         assert_eq!(running.get(&format!("/rag/documents/{kept}/file")).bytes, paper("coquelicot", 5));
         fs::remove_file(&ballast).unwrap();
@@ -240,7 +249,7 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
         assert_eq!(running.finds("coquelicot"), ["un.txt"]);
     }
     assert_eq!(running.stop().0, Some(0));
-    let running = place.home(&[]);
+    let running = place.home(&["--set", "store.reserve_mib=8"]);
     let counts = running.settle()["documents"].clone();
     assert!(counts["ready"].as_u64() >= Some(3) && counts["failed"] == 0, "{counts}");
 }
