@@ -9,6 +9,7 @@
 )]
 
 mod api;
+mod box_process;
 mod depot;
 mod door;
 mod golden;

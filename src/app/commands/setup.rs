@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{Exit, Place, show};
@@ -64,15 +64,21 @@ pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
 }
 
 pub(super) fn link(place: &Place) -> Result<Exit, Fault> {
-    let config = place.config()?;
-    match std::fs::read_to_string(config.data.setup_link()) {
+    let none = || {
+        Fault::not_found("set-up link: the box is set up already, or it does not run (`ilot serve`)")
+    };
+    let console = Console::connect(place)?;
+    let needed = console.get("/setup/state")?.get("needed").and_then(Value::as_bool);
+    // A link outlives its use in its file, and a box opened for this command has no address.
+    if console.is_own() || needed != Some(true) {
+        return Err(none());
+    }
+    match std::fs::read_to_string(place.config()?.data.setup_link()) {
         Ok(link) => {
             show::either(place.json, &json!({"setup_link": link}), || println!("{link}"));
             Ok(Exit::Done)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Fault::not_found(
-            "set-up link: the box is set up already, or it does not run (`ilot serve`)",
-        )),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(none()),
         Err(e) => Err(Fault::broken("reading the set-up link", e)),
     }
 }

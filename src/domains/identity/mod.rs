@@ -246,7 +246,7 @@ impl Identity {
         let Some(user) = user.filter(|_| right) else {
             self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
             let (who, name) = (caller.clone(), shown.name.chars().take(64).collect::<String>());
-            self.store.write(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
+            self.store.write_freeing(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
             return Err(Fault::new(
                 Kind::Unauthenticated,
                 "bad_credentials",
@@ -273,7 +273,8 @@ impl Identity {
         let (who, address) = (caller.clone(), caller.address.map(|a| a.to_string()));
         let (client, hostname) = (cut(&shown.client), cut(&shown.hostname));
         let life = Duration::from_hours(self.settings.session_hours);
-        let session = self.store.write({
+        // Whoever comes to make room on a full disk has to sign in first.
+        let session = self.store.write_freeing({
             let user = user.clone();
             move |tx| {
                 let session = Session {
