@@ -65,7 +65,9 @@ pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
 
 pub(super) fn link(place: &Place) -> Result<Exit, Fault> {
     let none = || {
-        Fault::not_found("set-up link: the box is set up already, or it does not run (`ilot serve`)")
+        Fault::not_found(
+            "set-up link: the box is set up already, or it does not run (`ilot serve`)",
+        )
     };
     let console = Console::connect(place)?;
     let needed = console.get("/setup/state")?.get("needed").and_then(Value::as_bool);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use super::Assistant;
-use super::documents::Incoming;
+use super::adding::Incoming;
 use super::files::Spooled;
 use super::search::Question;
 use crate::base::caller::Caller;

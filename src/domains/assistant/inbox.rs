@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::Assistant;
-use super::documents::Incoming;
+use super::adding::Incoming;
 use super::files::Spooled;
 use super::records::{SEEN, Seen};
 use crate::base::caller::Caller;

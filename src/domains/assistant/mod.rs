@@ -1,5 +1,6 @@
 //! Documents, passages and search: the person with a question gets passages with their sources.
 
+pub mod adding;
 pub mod documents;
 pub mod eval;
 mod files;

@@ -167,7 +167,7 @@ impl Assistant {
     pub fn learn(
         &self,
         caller: &Caller,
-        incoming: &super::documents::Incoming,
+        incoming: &super::adding::Incoming,
         extract: Extract,
     ) -> Result<Id, Fault> {
         let added = self.add(caller, incoming)?.document;

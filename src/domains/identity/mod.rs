@@ -246,7 +246,8 @@ impl Identity {
         let Some(user) = user.filter(|_| right) else {
             self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
             let (who, name) = (caller.clone(), shown.name.chars().take(64).collect::<String>());
-            self.store.write_freeing(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
+            self.store
+                .write_freeing(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
             return Err(Fault::new(
                 Kind::Unauthenticated,
                 "bad_credentials",
