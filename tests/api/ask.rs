@@ -172,7 +172,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, setup_word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.
@@ -189,7 +189,7 @@ impl House {
     }
 
     pub fn set_up(&self) -> Ask {
-        let body = json!({"token": self.setup_word, "site": "Dépôt de Saint-Fons", "username": "Chef", "password": PASSWORD});
+        let body = json!({"token": self.word, "site": "Dépôt de Saint-Fons", "username": "Chef", "password": PASSWORD});
         post("/setup", &body)
     }
 
