@@ -159,7 +159,9 @@ fn the_records_of_the_assistant_keep_their_bytes() {
     let headings = Headings(vec![Heading { at: 300, level: 2, text: "Pauses".into() }]);
     stands("Headings", &headings, "0101ac020206506175736573");
     let passage =
-        Passage { start: 5, end: 300, heading: vec!["A".into(), "É".into()], text: "Texte".into() };
+        Passage {
+            start: 5, end: 300, heading: vec!["A".into(), "É".into()], text: "Texte".into()
+        };
     stands("Passage", &passage, "0105ac0202014102c389055465787465");
     stands("Seen", &Seen { size: 300, modified: MOMENT }, "01ac02f6a1bfe9d666");
 }
@@ -167,7 +169,9 @@ fn the_records_of_the_assistant_keep_their_bytes() {
 /// Every state has its number on disk: one put in between would rename those behind it.
 #[test]
 fn the_states_keep_their_numbers() {
-    for (number, state) in [State::Queued, State::Reading, State::Ready, State::Failed].iter().enumerate() {
+    for (number, state) in
+        [State::Queued, State::Reading, State::Ready, State::Failed].iter().enumerate()
+    {
         let edited = Document { state: *state, failure: None, ..document() };
         let bytes = edited.encode().unwrap();
         // Right behind the language `fr`.
@@ -175,7 +179,9 @@ fn the_states_keep_their_numbers() {
         assert_eq!(usize::from(bytes[at]), number, "{state:?}");
     }
     for (number, outcome) in
-        [Outcome::Added, Outcome::Replaced, Outcome::Unchanged, Outcome::Duplicate].into_iter().enumerate()
+        [Outcome::Added, Outcome::Replaced, Outcome::Unchanged, Outcome::Duplicate]
+            .into_iter()
+            .enumerate()
     {
         let bytes = Added { outcome, document: document() }.encode().unwrap();
         assert_eq!(usize::from(bytes[1]), number, "{outcome:?}");
@@ -194,7 +200,10 @@ fn the_codes_of_faults_are_known() {
     let mut codes = BTreeSet::new();
     for (path, text) in tree() {
         // What only the command line says is not sent to anybody.
-        if path.starts_with("src/") && path.ends_with(".rs") && !path.starts_with("src/app/commands/") {
+        if path.starts_with("src/")
+            && path.ends_with(".rs")
+            && !path.starts_with("src/app/commands/")
+        {
             codes.extend(codes_of(&text));
         }
     }

@@ -14,5 +14,6 @@ mod depot;
 mod door;
 mod golden;
 mod house;
+mod quality;
 mod readers;
 mod store;

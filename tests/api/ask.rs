@@ -55,7 +55,13 @@ pub struct Reply {
 
 pub fn ask(method: &str, path: &str) -> Ask {
     let headers = vec![("host".to_owned(), "localhost".to_owned())];
-    Ask { method: method.into(), path: path.into(), headers, body: Vec::new(), peer: Peer::default() }
+    Ask {
+        method: method.into(),
+        path: path.into(),
+        headers,
+        body: Vec::new(),
+        peer: Peer::default(),
+    }
 }
 
 pub fn get(path: &str) -> Ask {
@@ -93,7 +99,11 @@ impl Ask {
 
     /// Signs as `token`; an empty one signs nothing.
     pub fn by(self, token: &str) -> Self {
-        if token.is_empty() { self } else { self.header("authorization", &format!("Bearer {token}")) }
+        if token.is_empty() {
+            self
+        } else {
+            self.header("authorization", &format!("Bearer {token}"))
+        }
     }
 
     pub fn cookie(self, token: &str) -> Self {
@@ -157,7 +167,11 @@ impl House {
         app.desks().assistant.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
         let word = app.desks().identity.setup_word().unwrap().unwrap();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         Self { app: Some(app), door, runtime, clock, word, _folder: folder }
     }
 
@@ -232,7 +246,8 @@ impl House {
     /// Adds a user, and answers its number and a token.
     pub fn person(&self, admin: &str, name: &str, role: &str) -> (u64, String) {
         let body = json!({"username": name, "role": role, "password": PASSWORD});
-        let user = self.check(post("/admin/users", &body).by(admin), 201, &json!({"username": name}));
+        let user =
+            self.check(post("/admin/users", &body).by(admin), 201, &json!({"username": name}));
         (user["id"].as_u64().unwrap(), self.sign_in(name))
     }
 
@@ -301,7 +316,9 @@ pub fn upload_with(fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Ask {
     const BOUNDARY: &str = "----b0undary";
     let mut body = Vec::new();
     for (name, value) in fields {
-        let head = format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        let head = format!(
+            "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+        );
         body.extend_from_slice(head.as_bytes());
     }
     for (name, bytes) in files {
@@ -318,17 +335,20 @@ pub fn upload_with(fields: &[(&str, &str)], files: &[(&str, &[u8])]) -> Ask {
 }
 
 pub fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/documents").join(name)).unwrap()
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/documents").join(name))
+        .unwrap()
 }
 
 /// Whether everything in `wanted` is so in `got`, which may hold more.
 fn fits(wanted: &Value, got: &Value) -> Result<(), String> {
     match (wanted, got) {
         (Value::Object(wanted), _) if wanted.is_empty() => Ok(()),
-        (Value::Object(wanted), Value::Object(got)) => wanted.iter().try_for_each(|(key, value)| {
-            let inside = got.get(key).ok_or_else(|| format!("'{key}' is not there"))?;
-            fits(value, inside).map_err(|why| format!("{key}: {why}"))
-        }),
+        (Value::Object(wanted), Value::Object(got)) => {
+            wanted.iter().try_for_each(|(key, value)| {
+                let inside = got.get(key).ok_or_else(|| format!("'{key}' is not there"))?;
+                fits(value, inside).map_err(|why| format!("{key}: {why}"))
+            })
+        }
         (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
             wanted.iter().zip(got).try_for_each(|(wanted, got)| fits(wanted, got))
         }

@@ -39,7 +39,15 @@ struct Case {
 
 fn case(open: Open, good: Ask, answers: u16) -> Case {
     let route = ("", "");
-    Case { route, open, good, answers: (answers, json!({})), wrong: Vec::new(), json: false, unknown: None }
+    Case {
+        route,
+        open,
+        good,
+        answers: (answers, json!({})),
+        wrong: Vec::new(),
+        json: false,
+        unknown: None,
+    }
 }
 
 impl Case {
@@ -70,14 +78,16 @@ const NOBODYS: &str = "01980000-0000-7000-8000-000000000000";
 fn of_the_box() -> Vec<Case> {
     let word = json!({"token": "not the word", "site": "S", "username": "x", "password": PASSWORD});
     vec![
-        case(Open::All, get("/health"), 200)
-            .of("get", "/health")
-            .with(json!({"status": "ok", "healthy": true, "db": "ok", "db_ok": true, "llm": "missing"})),
+        case(Open::All, get("/health"), 200).of("get", "/health").with(
+            json!({"status": "ok", "healthy": true, "db": "ok", "db_ok": true, "llm": "missing"}),
+        ),
         case(Open::SignedIn, get("/health/detail"), 200)
             .of("get", "/health/detail")
             .with(json!({"parts": {"store": {"level": "ok"}}, "certificate": null})),
         case(Open::Admins, get("/metrics"), 200).of("get", "/metrics"),
-        case(Open::All, get("/ca.crt"), 404).of("get", "/ca.crt").with(json!({"code": "not_found"})),
+        case(Open::All, get("/ca.crt"), 404)
+            .of("get", "/ca.crt")
+            .with(json!({"code": "not_found"})),
         case(Open::Admins, ask("POST", "/clock/settle"), 200)
             .of("post", "/clock/settle")
             .with(json!({"status": "ok"})),
@@ -89,7 +99,10 @@ fn of_the_box() -> Vec<Case> {
             .of("post", "/setup")
             .with(json!({"code": "setup_done"}))
             .takes_json()
-            .wrong(post("/setup", &json!({"site": "S", "username": "x"})), json!(["body", "password"]))
+            .wrong(
+                post("/setup", &json!({"site": "S", "username": "x"})),
+                json!(["body", "password"]),
+            )
             .wrong(post("/setup", &json!({"site": 7})), json!(["body", "site"])),
     ]
 }
@@ -116,10 +129,22 @@ fn of_identity() -> Vec<Case> {
             .with(json!({"username": "nouveau", "role": "viewer", "is_active": true}))
             .takes_json()
             .wrong(users(&json!({"username": "a"})), json!(["body", "password"]))
-            .wrong(users(&json!({"username": "a", "password": "short"})), json!(["body", "password"]))
-            .wrong(users(&json!({"username": "", "password": PASSWORD})), json!(["body", "username"]))
-            .wrong(users(&json!({"username": "zoe", "password": PASSWORD, "role": "roi"})), json!(["body", "role"]))
-            .wrong(users(&json!({"username": "zoe\\b", "password": PASSWORD})), json!(["body", "username"]))
+            .wrong(
+                users(&json!({"username": "a", "password": "short"})),
+                json!(["body", "password"]),
+            )
+            .wrong(
+                users(&json!({"username": "", "password": PASSWORD})),
+                json!(["body", "username"]),
+            )
+            .wrong(
+                users(&json!({"username": "zoe", "password": PASSWORD, "role": "roi"})),
+                json!(["body", "role"]),
+            )
+            .wrong(
+                users(&json!({"username": "zoe\\b", "password": PASSWORD})),
+                json!(["body", "username"]),
+            )
             .wrong(
                 users(&json!({"username": "zoe", "email": "nowhere", "password": PASSWORD})),
                 json!(["body", "email"]),
@@ -129,7 +154,10 @@ fn of_identity() -> Vec<Case> {
             .with(json!({"id": 1, "display_name": "Le chef"}))
             .takes_json()
             .wrong(put("/admin/users/1", &json!({"role": "roi"})), json!(["body", "role"]))
-            .wrong(put("/admin/users/1", &json!({"is_active": "yes"})), json!(["body", "is_active"]))
+            .wrong(
+                put("/admin/users/1", &json!({"is_active": "yes"})),
+                json!(["body", "is_active"]),
+            )
             .wrong(put("/admin/users/un", &json!({})), json!(["path", "id"]))
             .unknown("/admin/users/999"),
     ]
@@ -187,7 +215,10 @@ fn of_search() -> Vec<Case> {
             .wrong(query(&json!({"query": "x", "top_k": 0})), json!(["body", "top_k"]))
             .wrong(query(&json!({"query": "x", "top_k": 101})), json!(["body", "top_k"]))
             .wrong(query(&json!({"query": "x", "top_k": -1})), json!(["body", "top_k"]))
-            .wrong(query(&json!({"query": "x", "date_from": "hier"})), json!(["body", "date_from"])),
+            .wrong(
+                query(&json!({"query": "x", "date_from": "hier"})),
+                json!(["body", "date_from"]),
+            ),
         case(Open::Editors, post("/rag/reindex", &json!({"full": true})), 200)
             .of("post", "/rag/reindex")
             .takes_json()
@@ -213,7 +244,9 @@ fn no_route_is_without_a_case() {
         serde_json::from_str(&ilot::app::commands::openapi::document().unwrap()).unwrap();
     let mut described = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
-        described.extend(methods.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())));
+        described.extend(
+            methods.as_object().unwrap().keys().map(|method| (method.clone(), path.clone())),
+        );
     }
     let cases: BTreeSet<_> =
         cases().iter().map(|c| (c.route.0.to_owned(), c.route.1.to_owned())).collect();
@@ -229,7 +262,8 @@ fn every_route_answers_everybody_as_it_should() {
     let (_, viewer) = house.person(&admin, "vera", "viewer");
     let (_, planner) = house.person(&admin, "paul", "planner");
     let beggar = house.beggar(&admin);
-    let items = house.send(&admin, "", &[("guide.md", "# Le guide\n\nUn guide pour tous.".as_bytes())]);
+    let items =
+        house.send(&admin, "", &[("guide.md", "# Le guide\n\nUn guide pour tous.".as_bytes())]);
     let document = items[0]["id"].as_str().unwrap().to_owned();
     house.settle(&admin);
     for case in cases() {
@@ -267,4 +301,17 @@ fn every_route_answers_everybody_as_it_should() {
         let (status, body) = &case.answers;
         house.check(good.by(&token), *status, body);
     }
+}
+
+#[test]
+fn what_settings_open_is_open() {
+    let (house, _) =
+        House::ready_with(&[("listen.https", "127.0.0.1:0"), ("metrics.open", "true")]);
+    let certificate = house.ask(get("/ca.crt"));
+    assert_eq!(certificate.header("content-type"), "application/x-x509-ca-cert");
+    // DER begins with a sequence.
+    assert_eq!((certificate.status, certificate.bytes.first()), (200, Some(&0x30)));
+    let metrics = house.ask(get("/metrics"));
+    let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
+    assert!(metrics.status == 200 && text.contains("ilot_store_changes_total"), "{text}");
 }

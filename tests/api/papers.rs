@@ -12,7 +12,9 @@ fn id(item: &Value) -> String {
 
 /// Some hundred kilobytes of text in which no two lines are the same.
 fn long_text() -> String {
-    (0..12_000).map(|n| format!("Ligne {n} : le camion {} part à l'heure.\n", n * 7 % 1000)).collect()
+    (0..12_000)
+        .map(|n| format!("Ligne {n} : le camion {} part à l'heure.\n", n * 7 % 1000))
+        .collect()
 }
 
 #[test]
@@ -38,7 +40,12 @@ fn one_bad_file_of_many_is_refused_alone() {
     let outcomes: Vec<(&str, &str)> = items
         .iter()
         .map(|item| {
-            (item["outcome"].as_str().unwrap(), item["fault"]["code"].as_str().unwrap_or_else(|| item["document"]["path"].as_str().unwrap()))
+            (
+                item["outcome"].as_str().unwrap(),
+                item["fault"]["code"]
+                    .as_str()
+                    .unwrap_or_else(|| item["document"]["path"].as_str().unwrap()),
+            )
         })
         .collect();
     assert_eq!(
@@ -57,7 +64,10 @@ fn one_bad_file_of_many_is_refused_alone() {
             ("added", "<script>alert(1)<_script>.txt"),
             ("added", "été — 李雷 😀.txt"),
         ]
-        .map(|(outcome, rest)| (outcome, if rest.contains("<_") { "<script>alert(1)</script>.txt" } else { rest }))
+        .map(|(outcome, rest)| (
+            outcome,
+            if rest.contains("<_") { "<script>alert(1)</script>.txt" } else { rest }
+        ))
     );
     for (item, (name, _)) in items.iter().zip(files) {
         assert_eq!(item["name"], *name);
@@ -68,7 +78,11 @@ fn one_bad_file_of_many_is_refused_alone() {
         200,
         &json!({"total": 6, "counts": {"ready": 6, "failed": 0, "queued": 0, "reading": 0}}),
     );
-    house.check(get("/rag/collections").by(&admin), 200, &json!({"items": [{"name": "Quai 3", "documents": 6}]}));
+    house.check(
+        get("/rag/collections").by(&admin),
+        200,
+        &json!({"items": [{"name": "Quai 3", "documents": 6}]}),
+    );
 }
 
 #[test]
@@ -89,9 +103,12 @@ fn names_and_collections_that_will_not_do_are_refused() {
 #[test]
 fn the_same_again_is_unchanged_and_another_file_takes_its_place() {
     let (house, admin) = House::ready();
-    let send = |collection: &str, name: &str, text: &str| house.send(&admin, collection, &[(name, text.as_bytes())]).remove(0);
+    let send = |collection: &str, name: &str, text: &str| {
+        house.send(&admin, collection, &[(name, text.as_bytes())]).remove(0)
+    };
     let finds = |word: &str| {
-        let body = house.check(post("/rag/query", &json!({"query": word})).by(&admin), 200, &json!({}));
+        let body =
+            house.check(post("/rag/query", &json!({"query": word})).by(&admin), 200, &json!({}));
         body["results"].as_array().unwrap().len()
     };
     let first = send("a", "plan.txt", "Le plan parle de coquelicots.");
@@ -107,10 +124,22 @@ fn the_same_again_is_unchanged_and_another_file_takes_its_place() {
     let other = send("a", "plan.txt", "Le plan parle de pervenches.");
     assert_eq!((&other["outcome"], &other["id"]), (&json!("replaced"), &first["id"]));
     house.settle(&admin);
-    assert_eq!((finds("pervenches"), finds("coquelicots")), (1, 1), "the copy elsewhere is still found");
-    house.check(get(&format!("/rag/documents/{}/text", id(&first))).by(&admin), 200, &json!({"text": "Le plan parle de pervenches."}));
+    assert_eq!(
+        (finds("pervenches"), finds("coquelicots")),
+        (1, 1),
+        "the copy elsewhere is still found"
+    );
+    house.check(
+        get(&format!("/rag/documents/{}/text", id(&first))).by(&admin),
+        200,
+        &json!({"text": "Le plan parle de pervenches."}),
+    );
     // The bytes are kept once, and as long as somebody has them.
-    house.check(ask("DELETE", &format!("/rag/documents/{}", id(&first))).by(&admin), 200, &json!({}));
+    house.check(
+        ask("DELETE", &format!("/rag/documents/{}", id(&first))).by(&admin),
+        200,
+        &json!({}),
+    );
     let file = house.ask(get(&format!("/rag/documents/{}/file", id(&elsewhere))).by(&admin));
     assert_eq!(file.bytes, b"Le plan parle de coquelicots.");
 }
@@ -120,7 +149,9 @@ fn the_same_again_is_unchanged_and_another_file_takes_its_place() {
 fn an_upload_that_is_sent_again_is_done_once_file_by_file() {
     let (house, admin) = House::ready();
     let form = || {
-        upload("", &[("un.txt", b"le premier"), ("deux.txt", b"le second")]).by(&admin).header("Idempotency-Key", "form-1")
+        upload("", &[("un.txt", b"le premier"), ("deux.txt", b"le second")])
+            .by(&admin)
+            .header("Idempotency-Key", "form-1")
     };
     let wanted = json!({"items": [
         {"outcome": "added", "document": {"path": "un.txt"}}, {"outcome": "added", "document": {"path": "deux.txt"}}]});
@@ -138,7 +169,8 @@ fn a_file_comes_back_byte_for_byte_and_a_text_in_windows() {
     let text = long_text();
     assert!(text.len() > 256 << 10, "it must need several parts");
     let pdf = fixture("reglement-libreoffice.pdf");
-    let items = house.send(&admin, "", &[("long été.txt", text.as_bytes()), ("reglement.pdf", &pdf)]);
+    let items =
+        house.send(&admin, "", &[("long été.txt", text.as_bytes()), ("reglement.pdf", &pdf)]);
     house.settle(&admin);
     for (item, sent, kind) in
         [(&items[0], text.as_bytes(), "text/plain"), (&items[1], pdf.as_slice(), "application/pdf")]
@@ -152,10 +184,15 @@ fn a_file_comes_back_byte_for_byte_and_a_text_in_windows() {
         assert!(file.header("content-disposition").starts_with("attachment"));
     }
     let file = house.ask(get(&format!("/rag/documents/{}/file", id(&items[0]))).by(&admin));
-    assert!(file.header("content-disposition").ends_with("''long%20%C3%A9t%C3%A9.txt"), "{}", file.header("content-disposition"));
+    assert!(
+        file.header("content-disposition").ends_with("''long%20%C3%A9t%C3%A9.txt"),
+        "{}",
+        file.header("content-disposition")
+    );
 
     let path = format!("/rag/documents/{}/text", id(&items[0]));
-    let window = |query: &str| house.check(get(&format!("{path}{query}")).by(&admin), 200, &json!({}));
+    let window =
+        |query: &str| house.check(get(&format!("{path}{query}")).by(&admin), 200, &json!({}));
     // The whole is longer than one answer: it comes in several.
     let (mut read, length) = (Vec::<char>::new(), window("")["length"].as_u64().unwrap());
     while (read.len() as u64) < length {
@@ -165,15 +202,25 @@ fn a_file_comes_back_byte_for_byte_and_a_text_in_windows() {
         read.extend(fresh);
     }
     assert_eq!(read.iter().collect::<String>().trim_end(), text.trim_end());
-    for (start, end) in [(0, 1), (16_383, 16_385), (16_384, 16_384), (16_384, 32_768), (100_000, 100_050)] {
+    for (start, end) in
+        [(0, 1), (16_383, 16_385), (16_384, 16_384), (16_384, 32_768), (100_000, 100_050)]
+    {
         let wanted: String = read[start..end].iter().collect();
         let got = window(&format!("?start={start}&end={end}"));
-        assert_eq!((got["text"].as_str(), got["start"].as_u64()), (Some(wanted.as_str()), Some(start as u64)));
+        assert_eq!(
+            (got["text"].as_str(), got["start"].as_u64()),
+            (Some(wanted.as_str()), Some(start as u64))
+        );
     }
-    for (query, start, end) in [("?start=99999999", read.len(), read.len()), ("?start=10&end=5", 10, 10)] {
+    for (query, start, end) in
+        [("?start=99999999", read.len(), read.len()), ("?start=10&end=5", 10, 10)]
+    {
         let got = window(query);
         assert_eq!(got["text"], "");
-        assert_eq!((got["start"].as_u64(), got["end"].as_u64()), (Some(start as u64), Some(end as u64)));
+        assert_eq!(
+            (got["start"].as_u64(), got["end"].as_u64()),
+            (Some(start as u64), Some(end as u64))
+        );
     }
 }
 
@@ -218,15 +265,32 @@ fn lists_are_cut_and_filtered() {
         ("q=%3Cscript%3E", &[], 0),
     ] {
         let (got, count) = paths(query);
-        assert_eq!((got.iter().map(String::as_str).collect::<Vec<_>>(), count), (wanted.to_vec(), total), "{query}");
+        assert_eq!(
+            (got.iter().map(String::as_str).collect::<Vec<_>>(), count),
+            (wanted.to_vec(), total),
+            "{query}"
+        );
     }
-    let failed = house.check(get("/rag/documents?state=failed").by(&admin), 200, &json!({"counts": {"ready": 3, "failed": 1}}));
+    let failed = house.check(
+        get("/rag/documents?state=failed").by(&admin),
+        200,
+        &json!({"counts": {"ready": 3, "failed": 1}}),
+    );
     let failed = &failed["items"][0];
     assert_eq!(failed["failure"]["code"], "document_without_text", "{failed}");
-    house.refuses(get(&format!("/rag/documents/{}/text", id(failed))).by(&admin), 409, "document_unread");
+    house.refuses(
+        get(&format!("/rag/documents/{}/text", id(failed))).by(&admin),
+        409,
+        "document_unread",
+    );
     let names = house.check(get("/rag/collections").by(&admin), 200, &json!({}));
     assert_eq!(
-        names["items"].as_array().unwrap().iter().map(|c| (c["name"].clone(), c["documents"].clone())).collect::<Vec<_>>(),
+        names["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|c| (c["name"].clone(), c["documents"].clone()))
+            .collect::<Vec<_>>(),
         [(json!("a"), json!(3)), (json!("b"), json!(1))]
     );
 }
@@ -243,11 +307,13 @@ fn what_cannot_be_read_says_why_and_holds_up_nobody() {
         ("guide.md", "ready"),
     ];
     let bytes: Vec<_> = names.iter().map(|(name, _)| fixture(name)).collect();
-    let files: Vec<(&str, &[u8])> = names.iter().zip(&bytes).map(|((name, _), b)| (*name, b.as_slice())).collect();
+    let files: Vec<(&str, &[u8])> =
+        names.iter().zip(&bytes).map(|((name, _), b)| (*name, b.as_slice())).collect();
     let items = house.send(&admin, "", &files);
     house.settle(&admin);
     for (item, (name, wanted)) in items.iter().zip(names) {
-        let document = house.check(get(&format!("/rag/documents/{}", id(item))).by(&admin), 200, &json!({}));
+        let document =
+            house.check(get(&format!("/rag/documents/{}", id(item))).by(&admin), 200, &json!({}));
         let state = document["state"].as_str().unwrap();
         let code = document["failure"]["code"].as_str().unwrap_or(state);
         assert!(wanted.is_empty() && state == "failed" || code == wanted, "{name}: {document}");
@@ -258,14 +324,19 @@ fn what_cannot_be_read_says_why_and_holds_up_nobody() {
     let one = format!("/rag/documents/{}/reindex", id(&items[0]));
     house.check(ask("POST", &one).by(&admin), 200, &json!({"state": "queued", "failure": null}));
     house.settle(&admin);
-    house.check(get(&format!("/rag/documents/{}", id(&items[0]))).by(&admin), 200, &json!({"state": "failed"}));
+    house.check(
+        get(&format!("/rag/documents/{}", id(&items[0]))).by(&admin),
+        200,
+        &json!({"state": "failed"}),
+    );
 }
 
 #[test]
 fn a_document_has_the_date_it_says_else_its_files() {
     let (house, admin) = House::ready();
     let fields = [("collection", ""), ("modified", "2024-03-05T10:00:00Z")];
-    let form = upload_with(&fields, &[("a.txt", b"un texte"), ("b.txt", b"un autre texte")]).by(&admin);
+    let form =
+        upload_with(&fields, &[("a.txt", b"un texte"), ("b.txt", b"un autre texte")]).by(&admin);
     let dates = json!({"items": [{"document": {"date": "2024-03-05T10:00:00.000Z"}}, {"document": {"date": "2026-01-15T08:00:00.000Z"}}]});
     house.check(form, 201, &dates);
 }
@@ -273,10 +344,22 @@ fn a_document_has_the_date_it_says_else_its_files() {
 #[test]
 fn the_mail_and_the_sheet_are_read_like_the_others() {
     let (house, admin) = House::ready();
-    let names = ["retard.eml", "voyages.ods", "voyages.xls", "voyages-openpyxl.xlsx", "notes-libreoffice.odt",
-        "reglement-python.docx", "absences.csv", "page.html", "voyages.json", "guide.rst", "owner-only.pdf"];
+    let names = [
+        "retard.eml",
+        "voyages.ods",
+        "voyages.xls",
+        "voyages-openpyxl.xlsx",
+        "notes-libreoffice.odt",
+        "reglement-python.docx",
+        "absences.csv",
+        "page.html",
+        "voyages.json",
+        "guide.rst",
+        "owner-only.pdf",
+    ];
     let bytes: Vec<_> = names.iter().map(|name| fixture(name)).collect();
-    let files: Vec<(&str, &[u8])> = names.iter().zip(&bytes).map(|(name, b)| (*name, b.as_slice())).collect();
+    let files: Vec<(&str, &[u8])> =
+        names.iter().zip(&bytes).map(|(name, b)| (*name, b.as_slice())).collect();
     house.send(&admin, "", &files);
     house.settle(&admin);
     let wanted = json!({"total": names.len(), "counts": {"ready": names.len(), "failed": 0}});

@@ -15,16 +15,33 @@ fn a_name_is_taken_in_every_field_and_spelling_that_clients_send() {
     let (house, admin) = House::ready();
     let user = json!({"username": "Anna", "email": "anna@depot.lan", "password": PASSWORD});
     house.check(post("/admin/users", &user).by(&admin), 201, &json!({"id": 2}));
-    for name in ["Anna", "anna", "ANNA", "  anna ", "SITE\\anna", "site\\Anna", "anna@depot.lan", "Anna@Depot.LAN"] {
+    for name in [
+        "Anna",
+        "anna",
+        "ANNA",
+        "  anna ",
+        "SITE\\anna",
+        "site\\Anna",
+        "anna@depot.lan",
+        "Anna@Depot.LAN",
+    ] {
         for field in ["username", "user", "email"] {
             let answer = json!({"user": {"id": 2, "username": "Anna", "role": "viewer"}, "must_change_password": false});
-            house.check(login(&json!({field: name, "password": PASSWORD, "hostname": "PC-7"})), 200, &answer);
+            house.check(
+                login(&json!({field: name, "password": PASSWORD, "hostname": "PC-7"})),
+                200,
+                &answer,
+            );
         }
     }
     let both = json!({"username": "", "user": "", "email": "anna", "password": PASSWORD});
     house.check(login(&both), 200, &json!({}));
     for (name, password) in [("anna", "wrong"), ("nobody", PASSWORD), ("anna", "")] {
-        house.refuses(login(&json!({"username": name, "password": password})), 401, "bad_credentials");
+        house.refuses(
+            login(&json!({"username": name, "password": password})),
+            401,
+            "bad_credentials",
+        );
     }
 }
 
@@ -33,16 +50,26 @@ fn what_a_client_may_not_say_is_not_heard() {
     let (house, admin) = House::ready();
     let body = json!({"username": "anna", "password": PASSWORD, "is_system_admin": true, "id": 77,
                       "role": "viewer", "permissions": {"admin_access": true}, "register": true});
-    let user = house.check(post("/admin/users", &body).by(&admin), 201, &json!({"id": 2, "is_system_admin": false}));
+    let user = house.check(
+        post("/admin/users", &body).by(&admin),
+        201,
+        &json!({"id": 2, "is_system_admin": false}),
+    );
     assert_eq!(user["permissions"]["admin_access"], false);
     let asked = json!({"username": "anna", "password": PASSWORD, "role": "admin", "register": true, "is_system_admin": true});
-    let answer = house.check(login(&asked), 200, &json!({"user": {"role": "viewer", "is_system_admin": false}}));
+    let answer = house.check(
+        login(&asked),
+        200,
+        &json!({"user": {"role": "viewer", "is_system_admin": false}}),
+    );
     let token = answer["access_token"].as_str().unwrap();
     house.refuses(get("/admin/users").by(token), 403, "right_missing");
     // A name that nobody has is not made on the way.
-    let stranger = json!({"username": "new", "password": PASSWORD, "register": true, "role": "admin"});
+    let stranger =
+        json!({"username": "new", "password": PASSWORD, "register": true, "role": "admin"});
     house.refuses(login(&stranger), 401, "bad_credentials");
-    let edit = put("/admin/users/2", &json!({"is_system_admin": true, "username": "chef"})).by(&admin);
+    let edit =
+        put("/admin/users/2", &json!({"is_system_admin": true, "username": "chef"})).by(&admin);
     house.check(edit, 200, &json!({"is_system_admin": false, "username": "anna"}));
 }
 
@@ -51,7 +78,12 @@ fn a_cookie_shows_its_word_on_everything_unsafe_and_a_bearer_needs_none() {
     let (house, _) = House::ready();
     let reply = house.ask(login(&json!({"username": "chef", "password": PASSWORD})));
     let cookie = reply.header("set-cookie").to_owned();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict") && cookie.contains("Path=/"), "{cookie}");
+    assert!(
+        cookie.contains("HttpOnly")
+            && cookie.contains("SameSite=Strict")
+            && cookie.contains("Path=/"),
+        "{cookie}"
+    );
     let token = reply.json()["access_token"].as_str().unwrap().to_owned();
     let word = reply.json()["csrf_token"].as_str().unwrap().to_owned();
     assert!(cookie.starts_with(&format!("access_token={token};")), "{cookie}");
@@ -59,7 +91,12 @@ fn a_cookie_shows_its_word_on_everything_unsafe_and_a_bearer_needs_none() {
     house.check(get("/auth/me").by(&token), 200, &json!({"csrf_token": null}));
     let other = house.ask(login(&json!({"username": "chef", "password": PASSWORD}))).json();
     let query = || post("/rag/query", &json!({"query": "mot"}));
-    for unsafe_one in [query(), put("/admin/users/1", &json!({})), ask("POST", "/auth/logout"), ask("DELETE", "/rag/documents/x")] {
+    for unsafe_one in [
+        query(),
+        put("/admin/users/1", &json!({})),
+        ask("POST", "/auth/logout"),
+        ask("DELETE", "/rag/documents/x"),
+    ] {
         let unsafe_one = unsafe_one.cookie(&token);
         house.refuses(unsafe_one.clone(), 403, "csrf_invalid");
         house.refuses(unsafe_one.clone().header("x-csrf-token", ""), 403, "csrf_invalid");
@@ -72,7 +109,11 @@ fn a_cookie_shows_its_word_on_everything_unsafe_and_a_bearer_needs_none() {
     house.refuses(query().by(&token).header("origin", "http://evil.example"), 403, "cross_site");
     // Signing out takes the cookie away.
     let out = house.ask(ask("POST", "/auth/logout").cookie(&token).header("x-csrf-token", &word));
-    assert!(out.status == 200 && out.header("set-cookie").contains("Max-Age=0"), "{}", out.header("set-cookie"));
+    assert!(
+        out.status == 200 && out.header("set-cookie").contains("Max-Age=0"),
+        "{}",
+        out.header("set-cookie")
+    );
     house.refuses(get("/auth/me").cookie(&token), 401, "unauthenticated");
 }
 
@@ -104,7 +145,11 @@ fn an_end_acts_on_the_very_next_request() {
     house.check(edit(json!({"password": "encore un autre secret"})), 200, &json!({}));
     house.refuses(me(&third), 401, "unauthenticated");
     house.refuses(login(&right), 401, "bad_credentials");
-    house.check(login(&json!({"username": "anna", "password": "encore un autre secret"})), 200, &json!({}));
+    house.check(
+        login(&json!({"username": "anna", "password": "encore un autre secret"})),
+        200,
+        &json!({}),
+    );
 }
 
 #[test]
@@ -150,7 +195,8 @@ fn guessing_is_slowed_down_and_said_how_long() {
     house.check(right(), 200, &json!({}));
     // An address that tries many names is closed for all of them.
     for n in 0..30 {
-        let fault = house.ask(login(&json!({"username": format!("name{n}"), "password": "x"})).from("10.9.9.9"));
+        let fault = house
+            .ask(login(&json!({"username": format!("name{n}"), "password": "x"})).from("10.9.9.9"));
         assert!([401, 429].contains(&fault.status));
     }
     let bert = json!({"username": "bert", "password": PASSWORD});
@@ -162,9 +208,7 @@ fn guessing_is_slowed_down_and_said_how_long() {
 fn a_box_is_set_up_once_and_with_its_word() {
     let house = House::fresh();
     house.check(get("/setup/state"), 200, &json!({"needed": true, "site": ""}));
-    let body = |word: &str| {
-        json!({"token": word, "site": " Dépôt ", "username": "chef", "password": PASSWORD, "language": "en", "colour": "#a1B2c3"})
-    };
+    let body = |word: &str| json!({"token": word, "site": " Dépôt ", "username": "chef", "password": PASSWORD, "language": "en", "colour": "#a1B2c3"});
     for word in ["", "x", &house.word[1..]] {
         house.refuses(post("/setup", &body(word)), 403, "setup_token");
     }
@@ -203,7 +247,9 @@ fn a_request_that_is_sent_again_is_done_once() {
     let (house, admin) = House::ready();
     let (_, planner) = house.person(&admin, "paul", "planner");
     let add = |name: &str, key: &str, by: &str| {
-        post("/admin/users", &json!({"username": name, "password": PASSWORD})).by(by).header("Idempotency-Key", key)
+        post("/admin/users", &json!({"username": name, "password": PASSWORD}))
+            .by(by)
+            .header("Idempotency-Key", key)
     };
     let first = house.check(add("anna", "k-1", &admin), 201, &json!({"username": "anna"}));
     let again = house.check(add("anna", "k-1", &admin), 201, &json!({"username": "anna"}));
@@ -220,11 +266,23 @@ fn a_request_that_is_sent_again_is_done_once() {
 #[test]
 fn names_are_kept_as_they_are_written_whatever_they_hold() {
     let (house, admin) = House::ready();
-    let names = ["<script>alert(1)</script>", "Zoë Müller-Łukasz", "李雷", "😀 équipe", "'; DROP TABLE users; --", "\" onload=\"x"];
+    let names = [
+        "<script>alert(1)</script>",
+        "Zoë Müller-Łukasz",
+        "李雷",
+        "😀 équipe",
+        "'; DROP TABLE users; --",
+        "\" onload=\"x",
+    ];
     for (number, shown) in (2u64..).zip(names) {
         house.clock.pass(Duration::from_millis(1));
-        let body = json!({"username": format!("u{number}"), "display_name": shown, "password": PASSWORD});
-        house.check(post("/admin/users", &body).by(&admin), 201, &json!({"id": number, "display_name": shown}));
+        let body =
+            json!({"username": format!("u{number}"), "display_name": shown, "password": PASSWORD});
+        house.check(
+            post("/admin/users", &body).by(&admin),
+            201,
+            &json!({"id": number, "display_name": shown}),
+        );
     }
     for username in ["<b>gras</b>", "Ünïcode", "李雷"] {
         house.clock.pass(Duration::from_millis(1));
@@ -237,7 +295,11 @@ fn names_are_kept_as_they_are_written_whatever_they_hold() {
     let twin = json!({"username": "ÜNÏcode", "password": PASSWORD});
     house.refuses(post("/admin/users", &twin).by(&admin), 409, "user_exists");
     let listed = house.ask(get("/admin/users").by(&admin));
-    assert!(listed.header("content-type").starts_with("application/json"), "{}", listed.header("content-type"));
+    assert!(
+        listed.header("content-type").starts_with("application/json"),
+        "{}",
+        listed.header("content-type")
+    );
     let shown: Vec<String> = listed.json().as_array().unwrap()[1..7]
         .iter()
         .map(|user| user["display_name"].as_str().unwrap().to_owned())
@@ -245,6 +307,10 @@ fn names_are_kept_as_they_are_written_whatever_they_hold() {
     assert_eq!(shown, names);
     for name in ["a\u{0}b", "a\nb", &"x".repeat(101)] {
         let body = json!({"username": "ok", "display_name": name, "password": PASSWORD});
-        house.check(post("/admin/users", &body).by(&admin), 422, &json!({"detail": [{"loc": ["body", "display_name"]}]}));
+        house.check(
+            post("/admin/users", &body).by(&admin),
+            422,
+            &json!({"detail": [{"loc": ["body", "display_name"]}]}),
+        );
     }
 }

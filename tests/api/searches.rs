@@ -8,7 +8,8 @@ use super::ask::{House, ask, get, post, upload_with};
 
 const BREAKS: &str = "# Pauses\n\nAprès 4 heures 30 de conduite, le conducteur prend une pause de 45 minutes.\n\n\
     ## Repos\n\nLe repos journalier dure onze heures. L'été, l'équipe part plus tôt.\n";
-const TRUCK: &str = "# Le camion\n\nLe conducteur lave le camion chaque vendredi. La pause est courte.\n";
+const TRUCK: &str =
+    "# Le camion\n\nLe conducteur lave le camion chaque vendredi. La pause est courte.\n";
 const ENGLISH: &str = "# Breaks\n\nAfter four and a half hours of driving the driver takes a break of forty-five minutes. \
     The break may be taken in two parts.\n";
 
@@ -26,14 +27,22 @@ impl Library {
             ("regles", "2025-01-01", "english/breaks.md", ENGLISH),
         ] {
             let fields = [("collection", collection), ("modified", modified)];
-            house.check(upload_with(&fields, &[(name, text.as_bytes())]).by(&admin), 201, &json!({}));
+            house.check(
+                upload_with(&fields, &[(name, text.as_bytes())]).by(&admin),
+                201,
+                &json!({}),
+            );
         }
         house.settle(&admin);
         Self { house, admin }
     }
 
     fn query(&self, body: &Value) -> Value {
-        self.house.check(post("/rag/query", body).by(&self.admin), 200, &json!({"lexical_only": true}))
+        self.house.check(
+            post("/rag/query", body).by(&self.admin),
+            200,
+            &json!({"lexical_only": true}),
+        )
     }
 
     /// The paths that a question finds, each once, best first.
@@ -62,7 +71,10 @@ fn conditions_leave_out_what_does_not_fit() {
         (json!({"query": "pause", "path": "temp/"}), vec![]),
         (json!({"query": "pause", "date_from": "2025-01-01"}), vec![truck]),
         (json!({"query": "pause", "date_to": "2024-12-31"}), vec![pauses]),
-        (json!({"query": "pause", "date_from": "2024-05-01", "date_to": "2024-05-01"}), vec![pauses]),
+        (
+            json!({"query": "pause", "date_from": "2024-05-01", "date_to": "2024-05-01"}),
+            vec![pauses],
+        ),
         (json!({"query": "pause", "date_from": "2026-01-01"}), vec![]),
         (json!({"query": "\"pause de 45 minutes\""}), vec![pauses]),
         (json!({"query": "\"45 minutes de pause\""}), vec![]),
@@ -79,7 +91,11 @@ fn conditions_leave_out_what_does_not_fit() {
         wanted.sort_unstable();
         assert_eq!(got, wanted, "{body}");
     }
-    library.house.refuses(post("/rag/query", &json!({"query": "pause", "collection": "none"})).by(&library.admin), 404, "not_found");
+    library.house.refuses(
+        post("/rag/query", &json!({"query": "pause", "collection": "none"})).by(&library.admin),
+        404,
+        "not_found",
+    );
 }
 
 #[test]
@@ -97,16 +113,32 @@ fn every_place_that_is_named_is_exact() {
         for (rank, result) in (1u64..).zip(results) {
             assert_eq!(result["rank"].as_u64(), Some(rank));
             assert_eq!(result["retrievers"], json!(["words"]));
-            let (start, end) = (result["source"]["start"].as_u64().unwrap(), result["source"]["end"].as_u64().unwrap());
-            let path = format!("/rag/documents/{}/text?start={start}&end={end}", result["document_id"].as_str().unwrap());
-            let text = library.house.check(get(&path).by(&library.admin), 200, &json!({"start": start, "end": end}));
-            assert_eq!(text["text"], result["text"], "{query}: the source is not where it is said to be");
+            let (start, end) = (
+                result["source"]["start"].as_u64().unwrap(),
+                result["source"]["end"].as_u64().unwrap(),
+            );
+            let path = format!(
+                "/rag/documents/{}/text?start={start}&end={end}",
+                result["document_id"].as_str().unwrap()
+            );
+            let text = library.house.check(
+                get(&path).by(&library.admin),
+                200,
+                &json!({"start": start, "end": end}),
+            );
+            assert_eq!(
+                text["text"], result["text"],
+                "{query}: the source is not where it is said to be"
+            );
             let characters: Vec<char> = result["text"].as_str().unwrap().chars().collect();
             let highlights = result["highlights"].as_array().unwrap();
             assert!(rank > 1 || !highlights.is_empty(), "{query}: nothing is marked in {result}");
             for range in highlights {
                 let (from, to) = (range[0].as_u64().unwrap(), range[1].as_u64().unwrap());
-                let marked: String = characters[usize::try_from(from).unwrap()..usize::try_from(to).unwrap()].iter().collect();
+                let marked: String = characters
+                    [usize::try_from(from).unwrap()..usize::try_from(to).unwrap()]
+                    .iter()
+                    .collect();
                 assert!(words.contains(&marked.as_str()), "{query} marks {marked:?}");
             }
         }
@@ -129,11 +161,38 @@ fn a_word_that_no_document_holds_is_corrected() {
 fn hostile_questions_are_questions() {
     let library = Library::open();
     for query in [
-        "\"", "\"\"", "-", "--", "title:", ":", "*", "?", "(((", "a AND", "[a TO", "^~", "\\", "<script>", "' OR 1=1 --", "😀",
-        "\u{0}", "a\u{202e}b", "-pause", "+ + +", "title:\"", "é".repeat(500).as_str(), "x ".repeat(500).as_str(),
+        "\"",
+        "\"\"",
+        "-",
+        "--",
+        "title:",
+        ":",
+        "*",
+        "?",
+        "(((",
+        "a AND",
+        "[a TO",
+        "^~",
+        "\\",
+        "<script>",
+        "' OR 1=1 --",
+        "😀",
+        "\u{0}",
+        "a\u{202e}b",
+        "-pause",
+        "+ + +",
+        "title:\"",
+        "é".repeat(500).as_str(),
+        "x ".repeat(500).as_str(),
     ] {
-        let reply = library.house.ask(post("/rag/query", &json!({"query": query})).by(&library.admin));
-        assert!(reply.status == 200 || reply.status == 422 || reply.json()["code"] == "empty_query", "{query:?}: {} {}", reply.status, reply.json());
+        let reply =
+            library.house.ask(post("/rag/query", &json!({"query": query})).by(&library.admin));
+        assert!(
+            reply.status == 200 || reply.status == 422 || reply.json()["code"] == "empty_query",
+            "{query:?}: {} {}",
+            reply.status,
+            reply.json()
+        );
     }
 }
 
@@ -144,7 +203,11 @@ fn what_is_deleted_is_not_found_from_the_next_question_on() {
     assert_eq!(library.paths(&query), ["camion.md"]);
     let id = library.query(&query)["results"][0]["document_id"].as_str().unwrap().to_owned();
     let path = format!("/rag/documents/{id}");
-    library.house.check(ask("DELETE", &path).by(&library.admin), 200, &json!({"status": "deleted"}));
+    library.house.check(
+        ask("DELETE", &path).by(&library.admin),
+        200,
+        &json!({"status": "deleted"}),
+    );
     assert_eq!(library.paths(&query), [] as [&str; 0]);
     for path in [path.clone(), format!("{path}/text"), format!("{path}/file")] {
         library.house.refuses(get(&path).by(&library.admin), 404, "not_found");
@@ -162,12 +225,20 @@ fn indexes_made_anew_find_the_same() {
     let library = Library::open();
     let asked = ["pause conducteur", "repos", "break", "camion vendredi", "\"onze heures\""];
     let answers = || -> Vec<Value> {
-        asked.iter().map(|query| library.query(&json!({"query": query, "top_k": 20}))["results"].clone()).collect()
+        asked
+            .iter()
+            .map(|query| library.query(&json!({"query": query, "top_k": 20}))["results"].clone())
+            .collect()
     };
     let before = answers();
     assert!(before.iter().all(|results| !results.as_array().unwrap().is_empty()));
-    let wanted = library.house.ask(get("/rag/status").by(&library.admin)).json()["passages"].clone();
-    library.house.check(post("/rag/reindex", &json!({"full": true})).by(&library.admin), 200, &json!({"indexed": wanted}));
+    let wanted =
+        library.house.ask(get("/rag/status").by(&library.admin)).json()["passages"].clone();
+    library.house.check(
+        post("/rag/reindex", &json!({"full": true})).by(&library.admin),
+        200,
+        &json!({"indexed": wanted}),
+    );
     library.house.settle(&library.admin);
     assert_eq!(answers(), before);
     // Without a body it is the same as `full`; with `false` what is there is brought up to date.
@@ -186,5 +257,9 @@ fn nobody_searches_without_the_right_to_read() {
     let nobody = Caller::nobody(None, "");
     assert_eq!(assistant.search(&nobody, &question).unwrap_err().code, "unauthenticated");
     let beggar = library.house.beggar(&library.admin);
-    library.house.refuses(post("/rag/query", &json!({"query": "pause"})).by(&beggar), 403, "right_missing");
+    library.house.refuses(
+        post("/rag/query", &json!({"query": "pause"})).by(&beggar),
+        403,
+        "right_missing",
+    );
 }

@@ -31,7 +31,11 @@ fn the_root_speaks_to_browsers_and_to_programs() {
     assert_eq!((page.status, page.header("location")), (303, "/ui/"));
     for path in ["/ui", "/ui/", "/ui/documents", "/docs"] {
         let page = house.ask(get(path).header("accept", "text/html"));
-        assert!(page.header("content-type").starts_with("text/html"), "{path}: {}", page.header("content-type"));
+        assert!(
+            page.header("content-type").starts_with("text/html"),
+            "{path}: {}",
+            page.header("content-type")
+        );
         assert!(page.header("content-security-policy").contains("default-src"), "{path}");
     }
     house.refuses(get("/ui/assets/nothing.js"), 404, "not_found");
@@ -42,7 +46,8 @@ fn the_root_speaks_to_browsers_and_to_programs() {
 fn head_is_get_without_its_body() {
     let (house, admin) = House::ready();
     for path in ["/health", "/auth/me", "/rag/status", "/openapi.json", "/"] {
-        let (head, got) = (house.ask(ask("HEAD", path).by(&admin)), house.ask(get(path).by(&admin)));
+        let (head, got) =
+            (house.ask(ask("HEAD", path).by(&admin)), house.ask(get(path).by(&admin)));
         assert_eq!((head.status, head.bytes.len()), (200, 0), "{path}");
         assert_eq!(head.header("content-type"), got.header("content-type"), "{path}");
     }
@@ -62,7 +67,11 @@ fn the_doors_own_refusals_wear_the_same_body() {
     let upload = |kind: &str, body: &str| ask("POST", "/rag/documents").by(&admin).raw(kind, body);
     house.refuses(upload("application/json", "{}"), 415, "content_type");
     house.refuses(upload("multipart/form-data", ""), 400, "upload_malformed");
-    house.refuses(upload("multipart/form-data; boundary=b", "--b\r\nnonsense"), 400, "upload_malformed");
+    house.refuses(
+        upload("multipart/form-data; boundary=b", "--b\r\nnonsense"),
+        400,
+        "upload_malformed",
+    );
     let mut foreign = get("/health");
     foreign = foreign.replace_host("evil.example");
     house.refuses(foreign, 421, "host_unknown");

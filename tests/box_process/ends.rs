@@ -14,23 +14,34 @@ use super::machine::{PASSWORD, Place, form, head, repository, until};
 
 /// Some text of `lines` lines, with a word of its own in it.
 fn paper(word: &str, lines: usize) -> Vec<u8> {
-    (0..lines).map(|n| format!("Ligne {n} du papier {word}, avec quelques mots.\n")).collect::<String>().into_bytes()
+    (0..lines)
+        .map(|n| format!("Ligne {n} du papier {word}, avec quelques mots.\n"))
+        .collect::<String>()
+        .into_bytes()
 }
 
 #[test]
 fn it_says_where_it_is_and_is_set_up_once() {
     let place = Place::new();
     let running = place.serve(&["--https", "127.0.0.1:0"]);
-    let addresses: Value = serde_json::from_slice(&fs::read(place.data.join("run/addresses.json")).unwrap()).unwrap();
+    let addresses: Value =
+        serde_json::from_slice(&fs::read(place.data.join("run/addresses.json")).unwrap()).unwrap();
     let said = running.said();
     for door in ["http", "https"] {
-        assert!(said.contains(&format!("{door}://{}/", addresses[door].as_str().unwrap())), "{said}");
+        assert!(
+            said.contains(&format!("{door}://{}/", addresses[door].as_str().unwrap())),
+            "{said}"
+        );
     }
     assert!(said.contains("SHA-256"), "{said}");
     let file = place.data.join("run/setup-link");
     let link = fs::read_to_string(&file).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(link.starts_with(&format!("http://{}/ui/setup?token=", running.http)) && said.contains(&link), "{link}");
+    assert!(
+        link.starts_with(&format!("http://{}/ui/setup?token=", running.http))
+            && said.contains(&link),
+        "{link}"
+    );
     assert_eq!(place.ends(&["setup-link"], 0).trim(), link);
     assert_eq!(place.tells(&["setup-link"], 0), json!({"setup_link": link}));
 
@@ -39,7 +50,15 @@ fn it_says_where_it_is_and_is_set_up_once() {
     place.ends(&["check", "--store"], 5);
 
     let password = place.folder.path().join("password");
-    let setup = ["setup", "--site", "Dépôt", "--admin", "chef", "--password-file", password.to_str().unwrap()];
+    let setup = [
+        "setup",
+        "--site",
+        "Dépôt",
+        "--admin",
+        "chef",
+        "--password-file",
+        password.to_str().unwrap(),
+    ];
     assert_eq!(place.tells(&setup, 0), json!({"setup": "done"}));
     assert_eq!(place.tells(&setup, 0), json!({"setup": "already done"}));
     // A link that is good for nothing any more is not shown.
@@ -61,12 +80,15 @@ fn a_word_to_stop_ends_it_in_time_though_an_upload_is_half_done() {
     let running = place.home(&[]);
     let whole = form("grand.txt", &paper("grand", 200_000));
     let proof = format!("Bearer {}", running.token);
-    let headers = [("authorization", proof.as_str()), ("content-type", "multipart/form-data; boundary=----b0undary")];
+    let headers = [
+        ("authorization", proof.as_str()),
+        ("content-type", "multipart/form-data; boundary=----b0undary"),
+    ];
     let mut half = TcpStream::connect(running.http).unwrap();
     half.write_all(head("POST", "/rag/documents", &headers, whole.len()).as_bytes()).unwrap();
     half.write_all(&whole[..whole.len() / 2]).unwrap();
     let spool = place.data.join("spool");
-    until("the upload to be under way", || fs::read_dir(&spool).unwrap().next());
+    until("the upload to be under way", || fs::read_dir(&spool).unwrap().next().map(drop));
     let (code, took) = running.stop();
     assert_eq!(code, Some(0));
     assert!(took < Duration::from_millis(5_500), "{took:?}");
@@ -98,7 +120,11 @@ fn what_was_acknowledged_outlives_a_power_cut_and_everything_is_read() {
     }
     let running = place.home(&[]);
     let status = running.settle();
-    assert_eq!(status["documents"], json!({"queued": 0, "reading": 0, "ready": sent.len() - 1, "failed": 1}), "{status}");
+    assert_eq!(
+        status["documents"],
+        json!({"queued": 0, "reading": 0, "ready": sent.len() - 1, "failed": 1}),
+        "{status}"
+    );
     for (id, bytes) in &sent {
         let file = running.get(&format!("/rag/documents/{id}/file"));
         assert!(file.status == 200 && &file.bytes == bytes, "{id}: {}", file.status);
@@ -124,7 +150,10 @@ fn indexes_that_are_gone_or_damaged_are_made_anew() {
     fs::remove_dir_all(&index).unwrap();
     let running = place.home(&[]);
     running.settle();
-    assert_eq!((running.finds("coquelicot"), running.finds("pervenche")), (vec!["un.txt".to_owned()], vec!["deux.txt".to_owned()]));
+    assert_eq!(
+        (running.finds("coquelicot"), running.finds("pervenche")),
+        (vec!["un.txt".to_owned()], vec!["deux.txt".to_owned()])
+    );
     running.stop();
 
     for damage in [&b"nonsense"[..], b""] {
@@ -173,11 +202,16 @@ fn what_is_dropped_into_the_inbox_is_learned() {
     counts(2, 1);
     let listed = running.get("/rag/documents?state=failed").json();
     assert_eq!(listed["items"][0]["failure"]["code"], "document_damaged", "{listed}");
-    assert_eq!(running.get("/rag/documents?collection=regles").json()["items"][0]["path"], "pauses.txt");
+    assert_eq!(
+        running.get("/rag/documents?collection=regles").json()["items"][0]["path"],
+        "pauses.txt"
+    );
     assert_eq!(running.finds("coquelicot"), ["notice.txt"]);
     // A changed file takes the old one's place.
     drop("notice.txt", &paper("tournesol", 9));
-    until("the change to be learned", || (running.finds("tournesol") == ["notice.txt"]).then_some(()));
+    until("the change to be learned", || {
+        (running.finds("tournesol") == ["notice.txt"]).then_some(())
+    });
     assert_eq!(running.finds("coquelicot"), [] as [&str; 0]);
     counts(2, 1);
 }
@@ -188,7 +222,8 @@ struct SmallDisk<'p>(&'p Path);
 impl<'p> SmallDisk<'p> {
     fn mount(at: &'p Path) -> Option<Self> {
         fs::create_dir_all(at).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(at).output();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=64m", "none"]).arg(at).output();
         match mounted {
             Ok(done) if done.status.success() => Some(Self(at)),
             other => {
@@ -230,7 +265,12 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
             let reply = running.upload("deux.txt", &paper("pervenche", 5));
             (reply.status != 201).then_some(reply)
         });
-        assert_eq!((refused.status, &refused.json()["code"]), (507, &json!("disk_full")), "{}", refused.json());
+        assert_eq!(
+            (refused.status, &refused.json()["code"]),
+            (507, &json!("disk_full")),
+            "{}",
+            refused.json()
+        );
         assert_eq!(running.get("/health").status, 200);
         if leave > 0 {
             // Whoever is to make room can sign in and delete.
@@ -238,13 +278,21 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
             assert_eq!(running.send("POST", "/auth/login", &body).status, 200);
             let wrong = json!({"username": "chef", "password": "wrong"});
             assert_eq!(running.send("POST", "/auth/login", &wrong).status, 401);
-            assert_eq!(running.send("DELETE", &format!("/rag/documents/{spare}"), &json!({})).status, 200);
+            assert_eq!(
+                running.send("DELETE", &format!("/rag/documents/{spare}"), &json!({})).status,
+                200
+            );
         }
         assert_eq!(running.finds("coquelicot"), ["un.txt"]);
-        assert_eq!(running.get(&format!("/rag/documents/{kept}/file")).bytes, paper("coquelicot", 5));
+        assert_eq!(
+            running.get(&format!("/rag/documents/{kept}/file")).bytes,
+            paper("coquelicot", 5)
+        );
         fs::remove_file(&ballast).unwrap();
         let name = format!("apres-{round}.txt");
-        until("writing to work again", || (running.upload(&name, &paper(&name, 5)).status == 201).then_some(()));
+        until("writing to work again", || {
+            (running.upload(&name, &paper(&name, 5)).status == 201).then_some(())
+        });
         running.settle();
         assert_eq!(running.finds("coquelicot"), ["un.txt"]);
     }

@@ -68,7 +68,10 @@ fn without_a_model_it_starts_and_says_so() {
     let detail = running.get("/health/detail").json();
     assert_eq!(detail["parts"]["model"]["level"], "reduced", "{detail}");
     let found = running.send("POST", "/rag/query", &json!({"query": "pause"})).json();
-    assert_eq!((&found["lexical_only"], found["results"].as_array().unwrap().len()), (&json!(true), 1));
+    assert_eq!(
+        (&found["lexical_only"], found["results"].as_array().unwrap().len()),
+        (&json!(true), 1)
+    );
 }
 
 /// Every verb does the same with a box that runs and with one opened for it.
@@ -79,7 +82,8 @@ fn documents_and_users_go_by_the_line_whether_the_box_runs_or_not() {
         let password = place.folder.path().join("password");
         let password = password.to_str().unwrap();
         let running = runs.then(|| place.serve(&[]));
-        place.ends(&["setup", "--site", "Dépôt", "--admin", "chef", "--password-file", password], 0);
+        place
+            .ends(&["setup", "--site", "Dépôt", "--admin", "chef", "--password-file", password], 0);
 
         let papers = place.write("papiers/un.txt", "Les coquelicots du quai.");
         place.write("papiers/sous/deux.md", "# Pervenches\n\nLes pervenches du quai.");

@@ -75,11 +75,15 @@ impl Place {
     /// The program with `args`; no model, no address anybody else may hold, nothing from outside.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ilot"));
-        for (name, _) in std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("ILOT_")) {
+        for (name, _) in
+            std::env::vars_os().filter(|(n, _)| n.to_string_lossy().starts_with("ILOT_"))
+        {
             command.env_remove(name);
         }
         command.current_dir(self.folder.path()).arg("--data").arg(&self.data).args(args);
-        for (flag, value) in [("--models", "/nonexistent"), ("--http", "127.0.0.1:0"), ("--https", "off")] {
+        for (flag, value) in
+            [("--models", "/nonexistent"), ("--http", "127.0.0.1:0"), ("--https", "off")]
+        {
             if !args.contains(&flag) {
                 command.args([flag, value]);
             }
@@ -95,7 +99,8 @@ impl Place {
     #[track_caller]
     pub fn ends(&self, args: &[&str], code: i32) -> String {
         let output = self.ilot(args);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert_eq!(output.status.code(), Some(code), "ilot {args:?}\n{out}\n{err}");
         out.into_owned()
     }
@@ -106,7 +111,11 @@ impl Place {
         let out = self.ends(&[args, &["--json"]].concat(), code);
         // `demo` prints what it added and then what it made: the last value counts.
         let mut values = serde_json::Deserializer::from_str(&out).into_iter::<Value>();
-        values.by_ref().last().unwrap_or_else(|| panic!("ilot {args:?} printed no JSON: {out}")).unwrap()
+        values
+            .by_ref()
+            .last()
+            .unwrap_or_else(|| panic!("ilot {args:?} printed no JSON: {out}"))
+            .unwrap()
     }
 
     pub fn serve(&self, args: &[&str]) -> Running {
@@ -128,7 +137,9 @@ impl Place {
             let told: Value = serde_json::from_slice(&fs::read(&addresses).ok()?).ok()?;
             let http: SocketAddr = told["http"].as_str()?.parse().unwrap();
             let reply = ask(http, "GET", "/health", &[], b"")?;
-            (reply.status == 200 && fs::read_to_string(&said).unwrap().contains(&http.port().to_string())).then_some(http)
+            (reply.status == 200
+                && fs::read_to_string(&said).unwrap().contains(&http.port().to_string()))
+            .then_some(http)
         });
         Running { child, http, token: String::new(), said }
     }
@@ -138,7 +149,18 @@ impl Place {
         let mut running = self.serve(args);
         if running.get("/setup/state").json()["needed"] == true {
             let password = self.folder.path().join("password");
-            self.ends(&["setup", "--site", "Dépôt", "--admin", "chef", "--password-file", password.to_str().unwrap()], 0);
+            self.ends(
+                &[
+                    "setup",
+                    "--site",
+                    "Dépôt",
+                    "--admin",
+                    "chef",
+                    "--password-file",
+                    password.to_str().unwrap(),
+                ],
+                0,
+            );
         }
         let body = json!({"username": "chef", "password": PASSWORD});
         let reply = running.send("POST", "/auth/login", &body);
@@ -153,16 +175,28 @@ impl Running {
     }
 
     pub fn send(&self, method: &str, path: &str, body: &Value) -> Reply {
-        self.request(method, path, &[("content-type", "application/json")], body.to_string().as_bytes())
+        self.request(
+            method,
+            path,
+            &[("content-type", "application/json")],
+            body.to_string().as_bytes(),
+        )
     }
 
-    pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Reply {
         let proof = format!("Bearer {}", self.token);
         let mut headers = headers.to_vec();
         if !self.token.is_empty() {
             headers.push(("authorization", &proof));
         }
-        ask(self.http, method, path, &headers, body).unwrap_or_else(|| panic!("{method} {path}: no answer\n{}", self.said()))
+        ask(self.http, method, path, &headers, body)
+            .unwrap_or_else(|| panic!("{method} {path}: no answer\n{}", self.said()))
     }
 
     pub fn upload(&self, name: &str, bytes: &[u8]) -> Reply {
@@ -175,15 +209,26 @@ impl Running {
     pub fn add(&self, name: &str, bytes: &[u8]) -> String {
         let reply = self.upload(name, bytes);
         assert_eq!(reply.status, 201, "{name}: {}", reply.json());
-        reply.json()["items"][0]["id"].as_str().unwrap_or_else(|| panic!("{name}: {}", reply.json())).to_owned()
+        reply.json()["items"][0]["id"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{name}: {}", reply.json()))
+            .to_owned()
     }
 
     /// Waits until everything is read and can be found.
     pub fn settle(&self) -> Value {
         until("every document to be read", || {
             let status = self.get("/rag/status").json();
-            let open = ["queued", "reading"].iter().map(|s| status["documents"][s].as_u64().unwrap()).sum::<u64>();
-            (open + status["index_lag"].as_u64().unwrap() + status["vectors_waiting"].as_u64().unwrap() * u64::from(status["model"]["present"] == true) == 0).then_some(status)
+            let open = ["queued", "reading"]
+                .iter()
+                .map(|s| status["documents"][s].as_u64().unwrap())
+                .sum::<u64>();
+            (open
+                + status["index_lag"].as_u64().unwrap()
+                + status["vectors_waiting"].as_u64().unwrap()
+                    * u64::from(status["model"]["present"] == true)
+                == 0)
+                .then_some(status)
         })
     }
 
@@ -229,7 +274,9 @@ impl Drop for Running {
 }
 
 fn signal(child: &Child, signal: &str) {
-    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
+    assert!(
+        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success()
+    );
 }
 
 pub fn form(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -245,7 +292,9 @@ pub fn form(name: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// The head of a request, for connections that say no more than that.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> String {
-    let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n");
+    let mut head = format!(
+        "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n"
+    );
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
@@ -253,7 +302,13 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: usize) -
 }
 
 /// One request on a connection of its own; none when nobody answers.
-fn ask(address: SocketAddr, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Option<Reply> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(head(method, path, headers, body.len()).as_bytes()).ok()?;
