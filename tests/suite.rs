@@ -5,6 +5,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::format_collect,
     reason = "a test says what went wrong by failing where it did"
 )]
 
@@ -14,5 +15,6 @@ mod depot;
 mod door;
 mod golden;
 mod house;
+mod quality;
 mod readers;
 mod store;

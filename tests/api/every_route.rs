@@ -302,3 +302,16 @@ fn every_route_answers_everybody_as_it_should() {
         house.check(good.by(&token), *status, body);
     }
 }
+
+#[test]
+fn what_settings_open_is_open() {
+    let (house, _) =
+        House::ready_with(&[("listen.https", "127.0.0.1:0"), ("metrics.open", "true")]);
+    let certificate = house.ask(get("/ca.crt"));
+    assert_eq!(certificate.header("content-type"), "application/x-x509-ca-cert");
+    // DER begins with a sequence.
+    assert_eq!((certificate.status, certificate.bytes.first()), (200, Some(&0x30)));
+    let metrics = house.ask(get("/metrics"));
+    let text = String::from_utf8_lossy(&metrics.bytes).into_owned();
+    assert!(metrics.status == 200 && text.contains("ilot_store_changes_total"), "{text}");
+}
