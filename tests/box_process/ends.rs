@@ -159,7 +159,7 @@ fn indexes_that_are_gone_or_damaged_are_made_anew() {
     for damage in [&b"nonsense"[..], b""] {
         let files = every_file(&index);
         assert!(!files.is_empty());
-        for file in files.iter() {
+        for file in &files {
             fs::write(file, damage).unwrap();
         }
         let running = place.home(&[]);
