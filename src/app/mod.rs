@@ -14,7 +14,7 @@ mod work;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -38,6 +38,8 @@ use system::System;
 
 /// How long closing may take in all, the drain of connections included.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// What the tasks get in any case, however long the drain took.
+const CLOSE_LEAST: Duration = Duration::from_millis(500);
 /// What the authority's key is sealed for.
 const TLS_PLACE: &str = "tls.key";
 
@@ -110,6 +112,9 @@ impl App {
         })?;
         let lock = world.exclusive.then(|| lock_folder(data)).transpose()?;
         empty_spool(data);
+        let unclean = data.open_mark().exists();
+        write_private(&data.open_mark(), b"")
+            .map_err(|e| Fault::broken("marking the box as open", e))?;
         let boot = Boot::begin(data.boot_stage(), health.clone());
         boot.enter(Stage::Store)?;
         let root = RootKey::open(&data.keys())?;
@@ -128,7 +133,7 @@ impl App {
             data.create().map_err(|e| Fault::broken("making the index folder anew", e))?;
         }
         let with_model = boot.enter(Stage::Model)?;
-        let assistant = open_assistant(&config, world, &store, &health, with_model)?;
+        let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -182,27 +187,37 @@ impl App {
         notify::ready();
         ready(&addresses, link.as_deref());
         tokio::pin!(serving);
+        let mut began = Instant::now();
         tokio::select! {
             () = &mut serving => {}
             () = stop => {
+                began = Instant::now();
                 notify::stopping();
+                // What is under way at the door drains while the tasks come to their ends.
+                self.desks.assistant.wind_down();
                 token.cancel();
                 serving.await;
             }
         }
         let _ = std::fs::remove_file(self.config.data.addresses());
-        tokio::task::spawn_blocking(move || self.close())
+        tokio::task::spawn_blocking(move || self.close_by(began + CLOSE_WITHIN))
             .await
             .map_err(|e| Fault::broken("closing", e))
     }
 
     /// Closes backwards: indexes, tasks, store.
     pub fn close(self) {
+        self.close_by(Instant::now() + CLOSE_WITHIN);
+    }
+
+    fn close_by(self, deadline: Instant) {
         if let Err(fault) = self.desks.assistant.settle() {
             tracing::warn!("the indexes were not settled and will catch up: {fault}");
         }
         self.store.close();
-        self.tasks.stop(CLOSE_WITHIN);
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.tasks.stop(left.max(CLOSE_LEAST));
+        let _ = std::fs::remove_file(self.config.data.open_mark());
     }
 
     /// The one-time set-up link, written to a file that only the owner may read; none when the box
@@ -261,6 +276,7 @@ fn open_assistant(
     store: &Store,
     health: &Health,
     with_model: bool,
+    thorough: bool,
 ) -> Result<Assistant, Fault> {
     let data = &config.data;
     let nowhere = data.run().join("no-models");
@@ -276,6 +292,7 @@ fn open_assistant(
             models: if with_model { config.models() } else { nowhere },
         },
         world.program.clone(),
+        thorough,
     )
 }
 

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ use crate::engines::readers::Limits;
 use crate::engines::readers::child::{ChildLimits, Reader};
 use crate::engines::vectors::Vectors;
 use crate::store::Store;
-use following::Progress;
+use following::{Followed, Progress};
 use passages::Cutting;
 use records::Seen;
 
@@ -147,8 +147,8 @@ struct Desk {
     vectors: RwLock<Option<Arc<Vectors>>>,
     embedder: RwLock<Option<Arc<Embedder>>>,
     editions: RwLock<HashMap<u32, Known>>,
-    /// The change that the vectors in memory have followed, and when they were last written down.
-    vectors_at: Mutex<Option<(u64, Instant)>>,
+    /// None until the first turn of the follower.
+    vectors_at: Mutex<Option<Followed>>,
     words_seq: AtomicU64,
     rebuilding: Mutex<()>,
     progress: Mutex<Option<Progress>>,
@@ -213,6 +213,7 @@ impl Assistant {
     ///
     /// # Errors
     /// What the store or the file system says. A damaged index is no error: it is made anew.
+    /// `thorough` compares every checksum of the index of words: ask for it after an unclean stop.
     pub fn open(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -220,8 +221,9 @@ impl Assistant {
         settings: AssistantSettings,
         places: Places,
         program: PathBuf,
+        thorough: bool,
     ) -> Result<Self, Fault> {
-        let words = FullText::open(&places.index, false).or_else(|fault| {
+        let words = FullText::open(&places.index, thorough).or_else(|fault| {
             tracing::warn!("the index of words is made anew: {fault}");
             health.report("words", Level::Reduced, "The index of words is being made anew.", "");
             let fresh = FullText::create_beside(&places.index)?;

@@ -341,7 +341,8 @@ impl Identity {
         let found = self.store.read(|view| {
             let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
             let user = view.get(&USERS, &session.user)?;
-            Ok(user.map(|user| (session, user, view.get(&LAST_USED, &id).ok().flatten())))
+            let touched = view.get(&LAST_USED, &id)?;
+            Ok(user.map(|user| (session, user, touched)))
         })?;
         let (session, user, touched) = found.ok_or_else(ended)?;
         let idle = Duration::from_mins(self.settings.idle_minutes);

@@ -11,6 +11,8 @@ use crate::store::{Deed, Reader, Tx, all};
 
 /// The longest name of a person or a site, characters.
 const NAME_MAX: usize = 100;
+/// A username of so many characters must not stand in its password; a shorter one stands in many words.
+const NAME_IN_PASSWORD: usize = 4;
 /// The longest password, bytes; Argon2 takes more, a person does not need more.
 const PASSWORD_MAX: usize = 1024;
 
@@ -119,7 +121,9 @@ impl Identity {
                 "string_too_long",
                 format!("A password has at most {PASSWORD_MAX} bytes."),
             ));
-        } else if !username.is_empty() && password.to_lowercase().contains(&fold(username)) {
+        } else if fold(username).chars().count() >= NAME_IN_PASSWORD
+            && password.to_lowercase().contains(&fold(username))
+        {
             fields.push(wrong(
                 "password",
                 "password_has_name",
@@ -193,7 +197,8 @@ impl Identity {
             fields.push(wrong("role", "enum", format!("There is no role '{role}'.")));
         }
         if let Some(password) = &edit.password {
-            self.check_password(password, "", &mut fields);
+            let user = self.store.read(|view| by_number(view, number))?;
+            self.check_password(password, &user.username, &mut fields);
         }
         if !fields.is_empty() {
             return Err(Fault::fields(fields));
@@ -211,8 +216,8 @@ fn change(
     edit: &Edit,
     hash: Option<String>,
 ) -> Result<User, Fault> {
-    let id = tx.get(&USERS_BY_NUMBER, &number)?.ok_or_else(|| Fault::not_found("user"))?;
-    let old = tx.get(&USERS, &id)?.ok_or_else(|| Fault::not_found("user"))?;
+    let old = by_number(tx, number)?;
+    let id = old.id;
     let mut user = old.clone();
     if let Some(name) = &edit.display_name {
         name.trim().clone_into(&mut user.display_name);
@@ -246,6 +251,12 @@ fn change(
         end_sessions_of(tx, caller, id)?;
     }
     Ok(user)
+}
+
+/// The user that clients know by that integer, or `not_found`.
+fn by_number(reader: &impl Reader, number: u64) -> Result<User, Fault> {
+    let id = reader.get(&USERS_BY_NUMBER, &number)?.ok_or_else(|| Fault::not_found("user"))?;
+    reader.get(&USERS, &id)?.ok_or_else(|| Fault::not_found("user"))
 }
 
 fn administers(user: &User) -> bool {
