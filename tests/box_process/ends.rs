@@ -14,10 +14,8 @@ use super::machine::{PASSWORD, Place, form, head, repository, until};
 
 /// Some text of `lines` lines, with a word of its own in it.
 fn paper(word: &str, lines: usize) -> Vec<u8> {
-    (0..lines)
-        .map(|n| format!("Ligne {n} du papier {word}, avec quelques mots.\n"))
-        .collect::<String>()
-        .into_bytes()
+    let line = |n: usize| format!("Ligne {n} du papier {word}, avec quelques mots.\n");
+    (0..lines).map(line).collect::<String>().into_bytes()
 }
 
 #[test]
@@ -159,7 +157,9 @@ fn indexes_that_are_gone_or_damaged_are_made_anew() {
     for damage in [&b"nonsense"[..], b""] {
         let files = every_file(&index);
         assert!(!files.is_empty());
-        files.iter().for_each(|file| fs::write(file, damage).unwrap());
+        for file in &files {
+            fs::write(file, damage).unwrap();
+        }
         let running = place.home(&[]);
         running.settle();
         assert_eq!(running.finds("pervenche"), ["deux.txt"]);
@@ -251,9 +251,9 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
     let ballast = place.data.join("ballast");
     let fill = |leave: usize| {
         let _ = fs::remove_file(&ballast);
-        let mut file = fs::File::create(&ballast).unwrap();
+        let (mut file, block) = (fs::File::create(&ballast).unwrap(), vec![0; 64 << 10]);
         // To the brim, then back by what is to be left.
-        while file.write_all(&[0; 64 << 10]).is_ok() {}
+        while file.write_all(&block).is_ok() {}
         let full = file.metadata().unwrap().len();
         file.set_len(full.saturating_sub(leave as u64)).unwrap();
     };
