@@ -167,6 +167,41 @@ fn indexes_that_are_gone_or_damaged_are_made_anew() {
     }
 }
 
+#[test]
+fn meaning_is_found_with_the_model_and_outlives_damage() {
+    let models = repository().join("models");
+    if !models.join("all-minilm-l6-v2/model.safetensors").exists() {
+        println!("skipped: there is no model in {}", models.display());
+        return;
+    }
+    let place = Place::new();
+    let with_model = ["--models", models.to_str().unwrap()];
+    let by_meaning = |running: &super::machine::Running| {
+        let status = running.settle();
+        assert_eq!((&status["model"]["present"], &status["vectors"]), (&json!(true), &json!(2)));
+        // Not one word of the question stands in the text.
+        let body = json!({"query": "automobile repair", "top_k": 1});
+        let found = running.send("POST", "/rag/query", &body).json();
+        assert_eq!(found["lexical_only"], false, "{found}");
+        assert_eq!(found["results"][0]["source"]["path"], "car.txt", "{found}");
+        assert_eq!(found["results"][0]["retrievers"], json!(["meaning"]), "{found}");
+    };
+    let running = place.home(&with_model);
+    running.add("car.txt", b"The mechanic fixed the broken car in the garage.");
+    running.add("cake.txt", b"Mix the flour with two eggs and some sugar.");
+    by_meaning(&running);
+    running.kill();
+    let running = place.home(&with_model);
+    by_meaning(&running);
+    running.stop();
+    let vectors = every_file(&place.data.join("index/vectors"));
+    assert!(!vectors.is_empty());
+    for file in vectors {
+        fs::write(file, b"nonsense").unwrap();
+    }
+    by_meaning(&place.home(&with_model));
+}
+
 fn every_file(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).unwrap().flatten() {
