@@ -1,7 +1,7 @@
 //! How the box ends, and what is there afterwards.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::machine::{PASSWORD, Place, form, head, repository, until};
+use super::machine::{PASSWORD, PATIENCE, Place, form, head, repository, until};
 
 /// Some text of `lines` lines, with a word of its own in it.
 fn paper(word: &str, lines: usize) -> Vec<u8> {
@@ -93,6 +93,29 @@ fn a_word_to_stop_ends_it_in_time_though_an_upload_is_half_done() {
     let again = place.home(&[]);
     assert_eq!(again.get("/rag/documents").json()["total"], 0);
     assert_eq!(fs::read_dir(&spool).unwrap().count(), 0, "nobody tidied the spool");
+}
+
+#[test]
+fn an_upload_that_falls_silent_is_told_so_and_leaves_nothing() {
+    let place = Place::new();
+    let running = place.home(&["--set", "listen.floor_grace_seconds=1"]);
+    let whole = form("lent.txt", &paper("lent", 20_000));
+    let proof = format!("Bearer {}", running.token);
+    let headers = [
+        ("authorization", proof.as_str()),
+        ("content-type", "multipart/form-data; boundary=----b0undary"),
+    ];
+    let mut half = TcpStream::connect(running.http).unwrap();
+    half.write_all(head("POST", "/rag/documents", &headers, whole.len()).as_bytes()).unwrap();
+    half.write_all(&whole[..whole.len() / 2]).unwrap();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    let _ = half.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
+    until("the spool to be empty", || {
+        (fs::read_dir(place.data.join("spool")).unwrap().count() == 0).then_some(())
+    });
+    assert_eq!(running.get("/rag/documents").json()["total"], 0);
 }
 
 #[test]

@@ -32,6 +32,11 @@ const TOP_USUAL: usize = 5;
 /// The longest text field beside the files of an upload, bytes.
 const FIELD_MAX: usize = 4 << 10;
 
+/// The code of a form that cannot be read.
+const MALFORMED: &str = "upload_malformed";
+/// The code of a sender that is slower than the door allows.
+const TOO_SLOW: &str = "body_too_slow";
+
 /// The routes of the assistant's desk.
 pub fn routes(desk: Assistant) -> OpenApiRouter {
     OpenApiRouter::new()
@@ -288,13 +293,20 @@ fn uploaded(name: String, taken: Result<super::documents::Added, WebFault>) -> R
             document: Some((added.document, 0).into()),
             fault: None,
         }),
+        // Behind a form that breaks off there is no further file to go on with.
+        Err(fault) if [MALFORMED, TOO_SLOW].contains(&fault.fault().code) => Err(fault),
         Err(fault) if fault.status().is_client_error() => Ok(Uploaded::refused(name, fault.fault())),
         Err(fault) => Err(fault),
     }
 }
 
+/// Why a form cannot be read on: its sender was too slow, or it is not a form.
 fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
-    Fault::invalid("upload_malformed", format!("The upload cannot be read: {}", error.body_text()))
+    let fault = crate::web::extract::body_fault(error);
+    if fault.code == TOO_SLOW {
+        return fault;
+    }
+    Fault::invalid(MALFORMED, format!("The upload cannot be read: {}", error.body_text()))
 }
 
 async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
