@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ilot::base::clock::Moment;
 use ilot::base::id::{Id, Lineage, Revision};
-use ilot::domains::assistant::documents::{Added, Outcome};
+use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
 };

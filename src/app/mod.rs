@@ -75,7 +75,8 @@ impl World {
         Ok(Self {
             clock: Arc::new(MachineClock),
             disk: Arc::new(MachineDisk),
-            program: std::env::current_exe().map_err(|e| Fault::broken("finding the program", e))?,
+            program: std::env::current_exe()
+                .map_err(|e| Fault::broken("finding the program", e))?,
             exclusive: true,
         })
     }
@@ -94,10 +95,18 @@ impl App {
     ///
     /// # Errors
     /// `already_running`, `folder_unusable`, or what the parts say.
-    pub fn open(config: Config, world: &World, tasks: Tasks, health: Health) -> Result<Self, Fault> {
+    pub fn open(
+        config: Config,
+        world: &World,
+        tasks: Tasks,
+        health: Health,
+    ) -> Result<Self, Fault> {
         let data = &config.data;
         data.create().map_err(|e| {
-            Fault::unavailable("folder_unusable", format!("{} cannot be used: {e}", data.root().display()))
+            Fault::unavailable(
+                "folder_unusable",
+                format!("{} cannot be used: {e}", data.root().display()),
+            )
         })?;
         let lock = world.exclusive.then(|| lock_folder(data)).transpose()?;
         empty_spool(data);
@@ -106,7 +115,8 @@ impl App {
         let root = RootKey::open(&data.keys())?;
         let ground =
             Ground { clock: world.clock.clone(), disk: world.disk.clone(), health: health.clone() };
-        let store = Store::open(&data.store(), &ground, config.settings.store, schema::STEPS, &tasks)?;
+        let store =
+            Store::open(&data.store(), &ground, config.settings.store, schema::STEPS, &tasks)?;
         let identity = Identity::open(
             store.clone(),
             world.clock.clone(),
@@ -155,13 +165,20 @@ impl App {
         let addresses = bound.addresses().clone();
         let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
         let link = self.setup_link(&addresses)?;
-        work::start(&self.desks, &self.store, &self.tasks, self.tls.as_ref(), &self.config.settings)?;
+        work::start(
+            &self.desks,
+            &self.store,
+            &self.tasks,
+            self.tls.as_ref(),
+            &self.config.settings,
+        )?;
         let health = self.health.clone();
         notify::watch(&self.tasks, move || {
             health.of("store").is_none_or(|r| r.level != crate::base::health::Level::Failed)
         })?;
         let token = tokio_util::sync::CancellationToken::new();
-        let serving = bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
+        let serving =
+            bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
         notify::ready();
         ready(&addresses, link.as_deref());
         tokio::pin!(serving);
@@ -197,12 +214,17 @@ impl App {
             return Ok(None);
         };
         let base = match (addresses.http, addresses.https) {
-            (Some(http), _) => format!("http://{http}"),
+            // The loopback of an address that stands for all: whoever reads the link sits here.
+            (Some(http), _) => match machine::reached_at(http).last() {
+                Some(place) => format!("http://{place}"),
+                None => format!("http://{http}"),
+            },
             (None, Some(https)) => format!("https://127.0.0.1:{}", https.port()),
             (None, None) => return Ok(None),
         };
         let link = format!("{base}/ui/setup?token={word}");
-        write_private(&path, link.as_bytes()).map_err(|e| Fault::broken("writing the set-up link", e))?;
+        write_private(&path, link.as_bytes())
+            .map_err(|e| Fault::broken("writing the set-up link", e))?;
         Ok(Some(link))
     }
 }
@@ -215,13 +237,12 @@ fn lock_folder(data: &DataFolder) -> Result<File, Fault> {
         .open(data.lock())
         .map_err(|e| Fault::broken("opening the lock", e))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        // Some sticks' file systems know no locks; the store's own checks remain.
+        Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::conflict(
             "already_running",
             format!("Another process has {} open.", data.root().display()),
         )),
-        // Some sticks' file systems know no locks; the store's own checks remain.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
         Err(e) => Err(Fault::broken("locking the data folder", e)),
     }
 }

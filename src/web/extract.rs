@@ -81,10 +81,12 @@ impl<S: Send + Sync> FromRequest<S> for Form {
         if !kind.is_some_and(|kind| essence(kind).eq_ignore_ascii_case(b"multipart/form-data")) {
             return Err(wrong_type("multipart/form-data"));
         }
-        <Multipart as FromRequest<S>>::from_request(request, state).await.map(Self).map_err(|refused| {
-            let words = format!("The upload cannot be read: {}", refused.body_text());
-            Fault::invalid("upload_malformed", words).into()
-        })
+        <Multipart as FromRequest<S>>::from_request(request, state).await.map(Self).map_err(
+            |refused| {
+                let words = format!("The upload cannot be read: {}", refused.body_text());
+                Fault::invalid("upload_malformed", words).into()
+            },
+        )
     }
 }
 
@@ -232,7 +234,11 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
 }
 
 fn buffering(refused: &BytesRejection) -> Fault {
-    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { body_fault(refused) }
+    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        too_large()
+    } else {
+        body_fault(refused)
+    }
 }
 
 /// Why a body could not be read to its end, for handlers that read it themselves.

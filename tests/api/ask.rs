@@ -166,13 +166,13 @@ impl House {
         let app = App::open(config, &ground, tasks.clone(), health).unwrap();
         app.desks().assistant.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
-        let word = app.desks().identity.setup_word().unwrap().unwrap();
+        let setup_word = app.desks().identity.setup_word().unwrap().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.

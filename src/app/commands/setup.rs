@@ -31,7 +31,7 @@ pub(super) struct Flags {
     time_zone: String,
 }
 
-pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let password = first_line(&flags.password_file)?;
     let console = Console::connect(place)?;
     let body = json!({
@@ -52,7 +52,8 @@ pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
 
 /// The first line of a file, without its end.
 pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
-    let unreadable = |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
+    let unreadable =
+        |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
     let mut text = String::new();
     if path.as_os_str() == "-" {
         std::io::stdin().lock().read_to_string(&mut text).map_err(unreadable)?;
@@ -64,7 +65,9 @@ pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
 
 pub(super) fn link(place: &Place) -> Result<Exit, Fault> {
     let none = || {
-        Fault::not_found("set-up link: the box is set up already, or it does not run (`ilot serve`)")
+        Fault::not_found(
+            "set-up link: the box is set up already, or it does not run (`ilot serve`)",
+        )
     };
     let console = Console::connect(place)?;
     let needed = console.get("/setup/state")?.get("needed").and_then(Value::as_bool);

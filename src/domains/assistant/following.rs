@@ -123,14 +123,19 @@ impl Assistant {
             Some(_) => return Ok(false),
             None => 0,
         };
-        let oldest = self.store.read(|view| changes::oldest(view))?;
+        let oldest = self.store.read(changes::oldest)?;
         Ok(oldest.is_none_or(|oldest| oldest <= seq + 1))
     }
 
     fn follow_words(&self, handle: &Handle) -> Result<(), Fault> {
         let mark = self.words().mark().unwrap_or(None);
         if !self.can_follow(mark)? {
-            self.health.report("words", Level::Reduced, "The index of words is being made anew.", "");
+            self.health.report(
+                "words",
+                Level::Reduced,
+                "The index of words is being made anew.",
+                "",
+            );
             self.rebuild_words(&|| handle.stopped())?;
         }
         let words = self.words();
@@ -276,7 +281,8 @@ impl Assistant {
         let _turn = self.desk.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
         let card = embedder.card();
         // The index in use answers until the new one takes its place.
-        let vectors = Vectors::reset(&self.places.index.join("vectors"), card.dimension, &card.name)?;
+        let vectors =
+            Vectors::reset(&self.places.index.join("vectors"), card.dimension, &card.name)?;
         let snapshot = self.store.snapshot()?;
         let total = snapshot.view().count(VECTORS.name)?;
         let mut done = 0u64;
@@ -293,7 +299,8 @@ impl Assistant {
             return Ok(());
         }
         vectors.save(self.mark_at(snapshot.seq))?;
-        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(vectors));
+        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(vectors));
         *self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((snapshot.seq, Instant::now()));
         self.progress(None);
@@ -313,7 +320,10 @@ impl Assistant {
         caller.require(Right::EditDocuments)?;
         let who = caller.clone();
         self.store.write(move |tx| {
-            tx.journal(&who, crate::store::Deed::new("index.rebuild", if full { "full" } else { "new" }))
+            tx.journal(
+                &who,
+                crate::store::Deed::new("index.rebuild", if full { "full" } else { "new" }),
+            )
         })?;
         if full {
             self.rebuild_words(&|| false)?;

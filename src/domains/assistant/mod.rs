@@ -1,5 +1,6 @@
 //! Documents, passages and search: the person with a question gets passages with their sources.
 
+pub mod adding;
 pub mod documents;
 pub mod eval;
 mod files;
@@ -166,7 +167,9 @@ impl Wakers {
     }
 
     fn wake(&self, name: &'static str) {
-        if let Some(handle) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name) {
+        if let Some(handle) =
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name)
+        {
             handle.wake();
         }
     }
@@ -275,7 +278,8 @@ impl Assistant {
         let desk = self.clone();
         self.tasks.put(READER, tasks.every(READER, LOOK_EVERY, move |h| desk.read_waiting(h))?);
         let desk = self.clone();
-        self.tasks.put(EMBEDDER, tasks.every(EMBEDDER, LOOK_EVERY, move |h| desk.embed_waiting(h))?);
+        self.tasks
+            .put(EMBEDDER, tasks.every(EMBEDDER, LOOK_EVERY, move |h| desk.embed_waiting(h))?);
         let desk = self.clone();
         self.tasks.put(MEMORY, tasks.every(MEMORY, TEND_EVERY, move |h| desk.tend_memory(h))?);
         if self.settings.documents.inbox {
