@@ -6,6 +6,9 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::format_collect,
+    clippy::format_push_string,
+    clippy::large_stack_arrays,
+    clippy::case_sensitive_file_extension_comparisons,
     reason = "a test says what went wrong by failing where it did"
 )]
 
