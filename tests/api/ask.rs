@@ -159,11 +159,11 @@ impl House {
         let clock = Arc::new(HeldClock::at(NOW));
         // The program that reads documents is the real one, not this test.
         let program = env!("CARGO_BIN_EXE_ilot").into();
-        let world = World { clock: clock.clone(), program, ..World::in_memory().unwrap() };
+        let ground = World { clock: clock.clone(), program, ..World::in_memory().unwrap() };
         let health = Health::new(clock.clone());
         let tasks = Tasks::new(health.clone());
         let hosts = config.settings.hosts.clone();
-        let app = App::open(config, &world, tasks.clone(), health).unwrap();
+        let app = App::open(config, &ground, tasks.clone(), health).unwrap();
         app.desks().assistant.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
         let setup_word = app.desks().identity.setup_word().unwrap().unwrap();

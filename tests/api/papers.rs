@@ -12,9 +12,8 @@ fn id(item: &Value) -> String {
 
 /// Some hundred kilobytes of text in which no two lines are the same.
 fn long_text() -> String {
-    (0..12_000)
-        .map(|n| format!("Ligne {n} : le camion {} part à l'heure.\n", n * 7 % 1000))
-        .collect()
+    let line = |n: usize| format!("Ligne {n} : le camion {} part à l'heure.\n", n * 7 % 1000);
+    (0..12_000).map(line).collect()
 }
 
 #[test]

@@ -72,6 +72,9 @@ fn the_doors_own_refusals_wear_the_same_body() {
         400,
         "upload_malformed",
     );
+    let cut = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\nabc";
+    house.refuses(upload("multipart/form-data; boundary=b", cut), 400, "upload_malformed");
+    house.check(get("/rag/documents").by(&admin), 200, &json!({"total": 0}));
     let mut foreign = get("/health");
     foreign = foreign.replace_host("evil.example");
     house.refuses(foreign, 421, "host_unknown");

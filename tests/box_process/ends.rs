@@ -1,7 +1,7 @@
 //! How the box ends, and what is there afterwards.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -10,14 +10,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::machine::{PASSWORD, Place, form, head, repository, until};
+use super::machine::{PASSWORD, PATIENCE, Place, form, head, repository, until};
 
 /// Some text of `lines` lines, with a word of its own in it.
 fn paper(word: &str, lines: usize) -> Vec<u8> {
-    (0..lines)
-        .map(|n| format!("Ligne {n} du papier {word}, avec quelques mots.\n"))
-        .collect::<String>()
-        .into_bytes()
+    let line = |n: usize| format!("Ligne {n} du papier {word}, avec quelques mots.\n");
+    (0..lines).map(line).collect::<String>().into_bytes()
 }
 
 #[test]
@@ -98,6 +96,29 @@ fn a_word_to_stop_ends_it_in_time_though_an_upload_is_half_done() {
 }
 
 #[test]
+fn an_upload_that_falls_silent_is_told_so_and_leaves_nothing() {
+    let place = Place::new();
+    let running = place.home(&["--set", "listen.floor_grace_seconds=1"]);
+    let whole = form("lent.txt", &paper("lent", 20_000));
+    let proof = format!("Bearer {}", running.token);
+    let headers = [
+        ("authorization", proof.as_str()),
+        ("content-type", "multipart/form-data; boundary=----b0undary"),
+    ];
+    let mut half = TcpStream::connect(running.http).unwrap();
+    half.write_all(head("POST", "/rag/documents", &headers, whole.len()).as_bytes()).unwrap();
+    half.write_all(&whole[..whole.len() / 2]).unwrap();
+    half.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut answer = String::new();
+    let _ = half.read_to_string(&mut answer);
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("body_too_slow"), "{answer}");
+    until("the spool to be empty", || {
+        (fs::read_dir(place.data.join("spool")).unwrap().count() == 0).then_some(())
+    });
+    assert_eq!(running.get("/rag/documents").json()["total"], 0);
+}
+
+#[test]
 fn what_was_acknowledged_outlives_a_power_cut_and_everything_is_read() {
     let place = Place::new();
     let mut sent: Vec<(String, Vec<u8>)> = Vec::new();
@@ -167,6 +188,41 @@ fn indexes_that_are_gone_or_damaged_are_made_anew() {
         assert_eq!(running.finds("pervenche"), ["deux.txt"]);
         running.stop();
     }
+}
+
+#[test]
+fn meaning_is_found_with_the_model_and_outlives_damage() {
+    let models = repository().join("models");
+    if !models.join("all-minilm-l6-v2/model.safetensors").exists() {
+        println!("skipped: there is no model in {}", models.display());
+        return;
+    }
+    let place = Place::new();
+    let with_model = ["--models", models.to_str().unwrap()];
+    let by_meaning = |running: &super::machine::Running| {
+        let status = running.settle();
+        assert_eq!((&status["model"]["present"], &status["vectors"]), (&json!(true), &json!(2)));
+        // Not one word of the question stands in the text.
+        let body = json!({"query": "automobile repair", "top_k": 1});
+        let found = running.send("POST", "/rag/query", &body).json();
+        assert_eq!(found["lexical_only"], false, "{found}");
+        assert_eq!(found["results"][0]["source"]["path"], "car.txt", "{found}");
+        assert_eq!(found["results"][0]["retrievers"], json!(["meaning"]), "{found}");
+    };
+    let running = place.home(&with_model);
+    running.add("car.txt", b"The mechanic fixed the broken car in the garage.");
+    running.add("cake.txt", b"Mix the flour with two eggs and some sugar.");
+    by_meaning(&running);
+    running.kill();
+    let running = place.home(&with_model);
+    by_meaning(&running);
+    running.stop();
+    let vectors = every_file(&place.data.join("index/vectors"));
+    assert!(!vectors.is_empty());
+    for file in vectors {
+        fs::write(file, b"nonsense").unwrap();
+    }
+    by_meaning(&place.home(&with_model));
 }
 
 fn every_file(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -253,9 +309,9 @@ fn a_full_disk_refuses_writes_and_goes_on_reading() {
     let ballast = place.data.join("ballast");
     let fill = |leave: usize| {
         let _ = fs::remove_file(&ballast);
-        let mut file = fs::File::create(&ballast).unwrap();
+        let (mut file, block) = (fs::File::create(&ballast).unwrap(), vec![0; 64 << 10]);
         // To the brim, then back by what is to be left.
-        while file.write_all(&[0; 64 << 10]).is_ok() {}
+        while file.write_all(&block).is_ok() {}
         let full = file.metadata().unwrap().len();
         file.set_len(full.saturating_sub(leave as u64)).unwrap();
     };

@@ -292,11 +292,12 @@ pub fn form(name: &str, bytes: &[u8]) -> Vec<u8> {
 
 /// The head of a request, for connections that say no more than that.
 pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: usize) -> String {
+    use std::fmt::Write as _;
     let mut head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {length}\r\n"
     );
     for (name, value) in headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head + "\r\n"
 }

@@ -16,10 +16,15 @@ use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
+use crate::web::extract::body_fault;
 use crate::web::{Asker, Form, Json, WebFault, run};
 
 /// The longest text field beside the files of an upload, bytes.
 const FIELD_MAX: usize = 4 << 10;
+/// The code of a form that cannot be read.
+const MALFORMED: &str = "upload_malformed";
+/// The code of a sender that is slower than the door allows.
+const TOO_SLOW: &str = "body_too_slow";
 
 /// What became of one file of an upload.
 #[derive(Debug, Serialize, ToSchema)]
@@ -130,6 +135,8 @@ fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, We
             document: Some((added.document, 0).into()),
             fault: None,
         }),
+        // Behind a form that breaks off there is no further file to go on with.
+        Err(fault) if [MALFORMED, TOO_SLOW].contains(&fault.fault().code) => Err(fault),
         Err(fault) if fault.status().is_client_error() => {
             Ok(Uploaded::refused(name, fault.fault()))
         }
@@ -137,8 +144,13 @@ fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, We
     }
 }
 
+/// Why a form cannot be read on: its sender was too slow, or it is not a form.
 fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
-    Fault::invalid("upload_malformed", format!("The upload cannot be read: {}", error.body_text()))
+    let fault = body_fault(error);
+    if fault.code == TOO_SLOW {
+        return fault;
+    }
+    Fault::invalid(MALFORMED, format!("The upload cannot be read: {}", error.body_text()))
 }
 
 async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
