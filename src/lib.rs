@@ -5,6 +5,8 @@
 
 /// Floor 4: opens, listens, closes; the only place where domains meet.
 pub mod app;
+/// Floor 1: the ground.
+pub mod base;
 /// Floor 3: what the box does, in columns that never import one another.
 pub mod domains;
 /// Floor 2: one foreign library per file, nothing of ours inside.
@@ -13,5 +15,3 @@ pub mod engines;
 pub mod store;
 /// Floor 2: what every HTTP route leans on.
 pub mod web;
-/// Floor 1: the ground.
-pub mod base;

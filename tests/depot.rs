@@ -1,7 +1,5 @@
 //! The sample depot: every paper can be read, and every question has its answer in the paper it names.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test's helper stops the test")]
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

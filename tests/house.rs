@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use tree::{Text, code, first, foreign, is_rust, tree, uses};
 
-mod tree;
+pub(crate) mod tree;
 
 /// A rule names every offence it finds, with the file it is in.
 type Rule = fn(&[Text]) -> Vec<String>;
@@ -93,13 +93,14 @@ const HOMES: &[(&str, &[&str])] = &[
     ("whatlang", &["engines/language"]),
     ("candle_*", &["engines/embedding"]),
     ("tokenizers", &["engines/embedding"]),
+    ("gemm", &["engines/embedding"]),
     ("aes_gcm", &["engines/secrets"]),
     ("argon2", &["engines/secrets"]),
     ("chacha20poly1305", &["engines/secrets"]),
     ("hkdf", &["engines/secrets"]),
     ("hmac", &["engines/secrets"]),
     ("jsonwebtoken", &["engines/tokens"]),
-    ("aws_lc_rs", &["engines/tokens"]),
+    ("aws_lc_rs", &["engines/tokens", "engines/tls"]),
     ("calamine", &["engines/readers"]),
     ("csv", &["engines/readers"]),
     ("encoding_rs", &["engines/readers"]),
@@ -115,7 +116,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("clap_complete", &["app/commands"]),
     ("indicatif", &["app/commands"]),
     ("rpassword", &["app/commands"]),
-    ("file_rotate", &["app/logs"]),
     ("tracing_subscriber", &["app/logs"]),
 ];
 

@@ -5,11 +5,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::format_collect,
+    clippy::format_push_string,
+    clippy::large_stack_arrays,
+    clippy::case_sensitive_file_extension_comparisons,
     reason = "a test says what went wrong by failing where it did"
 )]
 
+mod api;
+mod box_process;
 mod depot;
 mod door;
+mod golden;
 mod house;
+mod quality;
 mod readers;
 mod store;

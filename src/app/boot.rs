@@ -49,7 +49,8 @@ impl Boot {
     /// # Errors
     /// `Broken` when the breadcrumb cannot be written.
     pub fn enter(&self, stage: Stage) -> Result<bool, Fault> {
-        let deaths = self.found.filter(|crumb| crumb.stage == stage).map_or(0, |crumb| crumb.deaths + 1);
+        let deaths =
+            self.found.filter(|crumb| crumb.stage == stage).map_or(0, |crumb| crumb.deaths + 1);
         let crumb = serde_json::to_vec(&Crumb { stage, deaths })
             .map_err(|e| Fault::broken("writing a breadcrumb", e))?;
         write_private(&self.path, &crumb).map_err(|e| Fault::broken("writing a breadcrumb", e))?;

@@ -14,7 +14,7 @@ mod work;
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -38,6 +38,8 @@ use system::System;
 
 /// How long closing may take in all, the drain of connections included.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// What the tasks get in any case, however long the drain took.
+const CLOSE_LEAST: Duration = Duration::from_millis(500);
 /// What the authority's key is sealed for.
 const TLS_PLACE: &str = "tls.key";
 
@@ -75,7 +77,8 @@ impl World {
         Ok(Self {
             clock: Arc::new(MachineClock),
             disk: Arc::new(MachineDisk),
-            program: std::env::current_exe().map_err(|e| Fault::broken("finding the program", e))?,
+            program: std::env::current_exe()
+                .map_err(|e| Fault::broken("finding the program", e))?,
             exclusive: true,
         })
     }
@@ -94,19 +97,31 @@ impl App {
     ///
     /// # Errors
     /// `already_running`, `folder_unusable`, or what the parts say.
-    pub fn open(config: Config, world: &World, tasks: Tasks, health: Health) -> Result<Self, Fault> {
+    pub fn open(
+        config: Config,
+        world: &World,
+        tasks: Tasks,
+        health: Health,
+    ) -> Result<Self, Fault> {
         let data = &config.data;
         data.create().map_err(|e| {
-            Fault::unavailable("folder_unusable", format!("{} cannot be used: {e}", data.root().display()))
+            Fault::unavailable(
+                "folder_unusable",
+                format!("{} cannot be used: {e}", data.root().display()),
+            )
         })?;
         let lock = world.exclusive.then(|| lock_folder(data)).transpose()?;
         empty_spool(data);
+        let unclean = data.open_mark().exists();
+        write_private(&data.open_mark(), b"")
+            .map_err(|e| Fault::broken("marking the box as open", e))?;
         let boot = Boot::begin(data.boot_stage(), health.clone());
         boot.enter(Stage::Store)?;
         let root = RootKey::open(&data.keys())?;
         let ground =
             Ground { clock: world.clock.clone(), disk: world.disk.clone(), health: health.clone() };
-        let store = Store::open(&data.store(), &ground, config.settings.store, schema::STEPS, &tasks)?;
+        let store =
+            Store::open(&data.store(), &ground, config.settings.store, schema::STEPS, &tasks)?;
         let identity = Identity::open(
             store.clone(),
             world.clock.clone(),
@@ -118,7 +133,7 @@ impl App {
             data.create().map_err(|e| Fault::broken("making the index folder anew", e))?;
         }
         let with_model = boot.enter(Stage::Model)?;
-        let assistant = open_assistant(&config, world, &store, &health, with_model)?;
+        let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -155,37 +170,54 @@ impl App {
         let addresses = bound.addresses().clone();
         let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
         let link = self.setup_link(&addresses)?;
-        work::start(&self.desks, &self.store, &self.tasks, self.tls.as_ref(), &self.config.settings)?;
+        work::start(
+            &self.desks,
+            &self.store,
+            &self.tasks,
+            self.tls.as_ref(),
+            &self.config.settings,
+        )?;
         let health = self.health.clone();
         notify::watch(&self.tasks, move || {
             health.of("store").is_none_or(|r| r.level != crate::base::health::Level::Failed)
         })?;
         let token = tokio_util::sync::CancellationToken::new();
-        let serving = bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
+        let serving =
+            bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
         notify::ready();
         ready(&addresses, link.as_deref());
         tokio::pin!(serving);
+        let mut began = Instant::now();
         tokio::select! {
             () = &mut serving => {}
             () = stop => {
+                began = Instant::now();
                 notify::stopping();
+                // What is under way at the door drains while the tasks come to their ends.
+                self.desks.assistant.wind_down();
                 token.cancel();
                 serving.await;
             }
         }
         let _ = std::fs::remove_file(self.config.data.addresses());
-        tokio::task::spawn_blocking(move || self.close())
+        tokio::task::spawn_blocking(move || self.close_by(began + CLOSE_WITHIN))
             .await
             .map_err(|e| Fault::broken("closing", e))
     }
 
     /// Closes backwards: indexes, tasks, store.
     pub fn close(self) {
+        self.close_by(Instant::now() + CLOSE_WITHIN);
+    }
+
+    fn close_by(self, deadline: Instant) {
         if let Err(fault) = self.desks.assistant.settle() {
             tracing::warn!("the indexes were not settled and will catch up: {fault}");
         }
         self.store.close();
-        self.tasks.stop(CLOSE_WITHIN);
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.tasks.stop(left.max(CLOSE_LEAST));
+        let _ = std::fs::remove_file(self.config.data.open_mark());
     }
 
     /// The one-time set-up link, written to a file that only the owner may read; none when the box
@@ -197,12 +229,17 @@ impl App {
             return Ok(None);
         };
         let base = match (addresses.http, addresses.https) {
-            (Some(http), _) => format!("http://{http}"),
+            // The loopback of an address that stands for all: whoever reads the link sits here.
+            (Some(http), _) => match machine::reached_at(http).last() {
+                Some(place) => format!("http://{place}"),
+                None => format!("http://{http}"),
+            },
             (None, Some(https)) => format!("https://127.0.0.1:{}", https.port()),
             (None, None) => return Ok(None),
         };
         let link = format!("{base}/ui/setup?token={word}");
-        write_private(&path, link.as_bytes()).map_err(|e| Fault::broken("writing the set-up link", e))?;
+        write_private(&path, link.as_bytes())
+            .map_err(|e| Fault::broken("writing the set-up link", e))?;
         Ok(Some(link))
     }
 }
@@ -215,13 +252,12 @@ fn lock_folder(data: &DataFolder) -> Result<File, Fault> {
         .open(data.lock())
         .map_err(|e| Fault::broken("opening the lock", e))?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
+        // Some sticks' file systems know no locks; the store's own checks remain.
+        Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::conflict(
             "already_running",
             format!("Another process has {} open.", data.root().display()),
         )),
-        // Some sticks' file systems know no locks; the store's own checks remain.
-        Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
         Err(e) => Err(Fault::broken("locking the data folder", e)),
     }
 }
@@ -240,6 +276,7 @@ fn open_assistant(
     store: &Store,
     health: &Health,
     with_model: bool,
+    thorough: bool,
 ) -> Result<Assistant, Fault> {
     let data = &config.data;
     let nowhere = data.run().join("no-models");
@@ -255,6 +292,7 @@ fn open_assistant(
             models: if with_model { config.models() } else { nowhere },
         },
         world.program.clone(),
+        thorough,
     )
 }
 

@@ -43,12 +43,12 @@ pub fn document(desks: &Desks) -> utoipa::openapi::OpenApi {
 pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
     let (routes, document) = split(described(desks), VERSION);
     let spelling = Spelling::of(&document);
-    let router = routes
+    let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
         .layer(from_fn_with_state(desks.identity.clone(), identity::routes::recognise));
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };
-    Ok(Door::new(router, options))
+    Ok(Door::new(whole, options))
 }

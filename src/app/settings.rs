@@ -136,11 +136,9 @@ impl Config {
         let defaults = toml::Table::try_from(Settings::default())
             .map_err(|e| Fault::broken("writing the default settings down", e))?;
         let effective = config::layer(defaults, file, variables, flags)?;
-        let settings = effective
-            .table
-            .clone()
-            .try_into()
-            .map_err(|e| Fault::invalid("settings_malformed", format!("The settings cannot be used: {e}")))?;
+        let settings = effective.table.clone().try_into().map_err(|e| {
+            Fault::invalid("settings_malformed", format!("The settings cannot be used: {e}"))
+        })?;
         Ok(Self { data, settings, effective })
     }
 

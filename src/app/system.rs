@@ -101,7 +101,13 @@ struct HealthAnswer {
 }
 
 fn formatted(seconds: u64) -> String {
-    format!("{}d {:02}:{:02}:{:02}", seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60)
+    format!(
+        "{}d {:02}:{:02}:{:02}",
+        seconds / 86_400,
+        seconds / 3_600 % 24,
+        seconds / 60 % 60,
+        seconds % 60
+    )
 }
 
 /// Says that the box serves. Open to everybody and cheap; the truth in full is at `/health/detail`.
@@ -145,7 +151,12 @@ struct PartView {
 
 impl From<Report> for PartView {
     fn from(report: Report) -> Self {
-        Self { level: report.level, detail: report.detail, advice: report.advice, since: report.since }
+        Self {
+            level: report.level,
+            detail: report.detail,
+            advice: report.advice,
+            since: report.since,
+        }
     }
 }
 
@@ -235,9 +246,24 @@ async fn metrics(State(system): State<System>, Asker(caller): Asker) -> Result<R
     let load = std::sync::atomic::Ordering::Relaxed;
     for (name, kind, help, value) in [
         ("ilot_store_changes_total", "counter", "Changes of the store.", system.store.seq()),
-        ("ilot_store_written_bytes_total", "counter", "Bytes written by the store.", traffic.written.load(load)),
-        ("ilot_store_syncs_total", "counter", "Times the store waited for its disk.", traffic.syncs.load(load)),
-        ("ilot_index_lag", "gauge", "Changes the index of words has not followed.", system.assistant.lag()),
+        (
+            "ilot_store_written_bytes_total",
+            "counter",
+            "Bytes written by the store.",
+            traffic.written.load(load),
+        ),
+        (
+            "ilot_store_syncs_total",
+            "counter",
+            "Times the store waited for its disk.",
+            traffic.syncs.load(load),
+        ),
+        (
+            "ilot_index_lag",
+            "gauge",
+            "Changes the index of words has not followed.",
+            system.assistant.lag(),
+        ),
     ] {
         use std::fmt::Write;
         let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");

@@ -13,7 +13,9 @@ use crate::store::Store;
 /// How often what is over is thrown away.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
 /// How often the certificate is looked at.
-const RENEW_EVERY: Duration = Duration::from_mins(5);
+const RENEW_EVERY: Duration = Duration::from_mins(1);
+/// How often samples of the histograms are folded, so that they do not pile up.
+const TEND_EVERY: Duration = Duration::from_secs(5);
 
 /// Starts everything that runs by itself.
 ///
@@ -29,6 +31,11 @@ pub(super) fn start(
     desks.assistant.start(tasks)?;
     let (identity, store) = (desks.identity.clone(), store.clone());
     tasks.every("prune", PRUNE_EVERY, move |_| identity.prune().and_then(|()| store.prune()))?;
+    let meters = desks.system.meters.clone();
+    tasks.every("meters", TEND_EVERY, move |_| {
+        meters.tend();
+        Ok(())
+    })?;
     if let Some(tls) = tls.cloned() {
         let settings = settings.clone();
         tasks.every("certificate", RENEW_EVERY, move |_| tls.renew(&names(&settings)).map(drop))?;

@@ -40,6 +40,7 @@ pub trait Disk: Send + Sync {
 }
 
 /// An open file.
+#[expect(clippy::len_without_is_empty, reason = "the store asks for a length, never for emptiness")]
 pub trait DiskFile: Send + Sync + fmt::Debug {
     /// Its length in bytes.
     ///

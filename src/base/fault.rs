@@ -51,7 +51,7 @@ pub struct Field {
 pub struct Fault {
     /// How it is to be treated.
     pub kind: Kind,
-    /// Stable snake_case word; pages translate it, clients may match on it.
+    /// Stable `snake_case` word; pages translate it, clients may match on it.
     pub code: &'static str,
     /// A sentence for a person, in English; it may be sent to the caller.
     pub message: String,

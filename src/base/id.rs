@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::clock::Moment;
 
-/// The name of a record: a UUIDv7 (RFC 9562), so keys sort by age and two sites never collide.
+/// The name of a record: a `UUIDv7` (RFC 9562), so keys sort by age and two sites never collide.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub [u8; 16]);
 

@@ -106,6 +106,11 @@ impl DataFolder {
         self.run().join("setup-link")
     }
 
+    /// Lies there while a box is open; one that is found at a start tells of an unclean stop.
+    pub fn open_mark(&self) -> PathBuf {
+        self.run().join("open")
+    }
+
     /// Which stage of starting is under way, for the next start to read after a crash.
     pub fn boot_stage(&self) -> PathBuf {
         self.run().join("boot.stage")

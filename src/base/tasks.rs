@@ -190,15 +190,14 @@ impl Tasks {
     }
 
     /// Runs a future on the present runtime; it is dropped at its next await when the box stops.
-    #[expect(clippy::disallowed_methods, reason = "the one place that starts futures")]
     pub fn future(&self, name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
         let token = self.token.clone();
-        let _ = self.tracker.spawn(async move {
+        drop(self.tracker.spawn(async move {
             tokio::select! {
                 () = token.cancelled() => tracing::trace!(task = name, "stopped"),
                 () = future => {}
             }
-        });
+        }));
     }
 
     /// Resolves when the box stops.

@@ -22,7 +22,7 @@ const PASSWORD_MEMORY_KIB: u32 = 47_104;
 const PASSWORD_PASSES: u32 = 1;
 /// The envelope's first byte.
 const ENVELOPE: u8 = 1;
-/// Bytes of an XChaCha20 nonce: random ones never run out.
+/// Bytes of an `XChaCha20` nonce: random ones never run out.
 const NONCE: usize = 24;
 
 /// 32 random bytes in a file beside the database; every other key is derived from it.
@@ -34,7 +34,8 @@ pub struct RootKey(Zeroizing<[u8; 32]>);
 /// `Broken` when it has none.
 pub fn random<const N: usize>() -> Result<[u8; N], Fault> {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|e| Fault::broken("asking for random bytes", e.to_string()))?;
+    getrandom::fill(&mut bytes)
+        .map_err(|e| Fault::broken("asking for random bytes", e.to_string()))?;
     Ok(bytes)
 }
 
@@ -62,7 +63,10 @@ impl RootKey {
             Ok(bytes) => {
                 let bytes = Zeroizing::new(bytes);
                 let key: [u8; 32] = bytes.as_slice().try_into().map_err(|_| {
-                    Fault::unavailable("root_key_damaged", "The root key (keys/root.key) is not 32 bytes.")
+                    Fault::unavailable(
+                        "root_key_damaged",
+                        "The root key (keys/root.key) is not 32 bytes.",
+                    )
                 })?;
                 Ok(Self(Zeroizing::new(key)))
             }
@@ -111,7 +115,10 @@ impl RootKey {
     /// `secret_sealed_elsewhere` when the key, the place or the bytes are others.
     pub fn unseal(&self, place: &str, envelope: &[u8]) -> Result<Zeroizing<Vec<u8>>, Fault> {
         let wrong = || {
-            Fault::unavailable("secret_sealed_elsewhere", "A secret does not open with this box's root key.")
+            Fault::unavailable(
+                "secret_sealed_elsewhere",
+                "A secret does not open with this box's root key.",
+            )
         };
         let rest = envelope.strip_prefix(&[ENVELOPE]).ok_or_else(wrong)?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE>().ok_or_else(wrong)?;

@@ -103,7 +103,13 @@ impl TokenKey {
     ///
     /// # Errors
     /// `token_invalid` or `token_expired`.
-    pub fn check(&self, token: &str, issuer: &str, kind: &str, now: Moment) -> Result<Claims, Fault> {
+    pub fn check(
+        &self,
+        token: &str,
+        issuer: &str,
+        kind: &str,
+        now: Moment,
+    ) -> Result<Claims, Fault> {
         let claims: Claims = self.raw(token, issuer)?;
         let seconds = now.0.div_euclid(1000);
         if claims.typ != kind || claims.nbf > seconds {
@@ -164,7 +170,9 @@ mod tests {
     fn a_token_is_good_in_its_time_for_its_purpose_and_under_its_key() {
         let key = TokenKey::read(&TokenKey::make().unwrap()).unwrap();
         let token = key.sign(&claims()).unwrap();
-        let check = |kind: &str, second: i64| key.check(&token, "ilot:site", kind, Moment(second * 1000)).map_err(|f| f.code);
+        let check = |kind: &str, second: i64| {
+            key.check(&token, "ilot:site", kind, Moment(second * 1000)).map_err(|f| f.code)
+        };
         assert_eq!(check("access", 1_000), Ok(claims()));
         assert_eq!(check("access", 1_999), Ok(claims()));
         assert_eq!(check("access", 2_000), Err("token_expired"));
@@ -178,7 +186,9 @@ mod tests {
     #[test]
     fn a_token_signed_with_the_public_key_as_a_secret_is_refused() {
         let key = TokenKey::read(&TokenKey::make().unwrap()).unwrap();
-        let forged = encode(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(b"public")).unwrap();
+        let forged =
+            encode(&Header::new(Algorithm::HS256), &claims(), &EncodingKey::from_secret(b"public"))
+                .unwrap();
         assert!(key.check(&forged, "ilot:site", "access", Moment(1_500_000)).is_err());
     }
 }

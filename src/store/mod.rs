@@ -7,11 +7,11 @@ mod backend;
 pub mod changes;
 pub mod clock_watch;
 mod file;
+mod inner;
 pub mod journal;
 pub mod key;
 pub mod meta;
 pub mod migrate;
-mod shared;
 pub mod snapshot;
 pub mod table;
 pub mod tx;
@@ -40,9 +40,9 @@ use crate::base::health::Health;
 use crate::base::id::Id;
 use crate::base::tasks::{Tasks, caught};
 use file::{create, open_file, read_meta};
+use inner::{Inner, Line, lock};
 use meta::{CHAIN, HEADS, NUMBERS, ONCE, Once, SEQ};
 use migrate::Step;
-use shared::{Inner, Line, lock};
 use writer::order;
 
 /// How a store behaves; every field has a setting under `[store]`.

@@ -5,7 +5,9 @@ use std::error::Error;
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Request};
+use axum::extract::{
+    FromRequest, FromRequestParts, Multipart, OptionalFromRequest, RawPathParams, Request,
+};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::request::Parts;
@@ -24,6 +26,11 @@ use crate::base::fault::{Fault, Field};
 /// field), `body_too_large` (413), `body_too_slow` (408), `body_broken` (400).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Json<T>(pub T);
+
+/// A form with files, as browsers send it. Refusals: `content_type` (415), `upload_malformed` (400)
+/// when it does not say what separates its parts.
+#[derive(Debug)]
+pub struct Form(pub Multipart);
 
 /// The query string. Refusal: `validation` (422) with the name of the parameter.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,10 +51,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, WebFault> {
         if !is_json(request.headers().get(CONTENT_TYPE).map(axum::http::HeaderValue::as_bytes)) {
-            return Err(WebFault::with_status(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                Fault::invalid("content_type", "The body must be sent as application/json."),
-            ));
+            return Err(wrong_type("application/json"));
         }
         let bytes = Bytes::from_request(request, state).await.map_err(|r| buffering(&r))?;
         Ok(Self(from_json(&bytes)?))
@@ -66,6 +70,23 @@ impl<T: DeserializeOwned, S: Send + Sync> OptionalFromRequest<S> for Json<T> {
             return Ok(None);
         }
         <Self as FromRequest<S>>::from_request(request, state).await.map(Some)
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = WebFault;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, WebFault> {
+        let kind = request.headers().get(CONTENT_TYPE).map(axum::http::HeaderValue::as_bytes);
+        if !kind.is_some_and(|kind| essence(kind).eq_ignore_ascii_case(b"multipart/form-data")) {
+            return Err(wrong_type("multipart/form-data"));
+        }
+        <Multipart as FromRequest<S>>::from_request(request, state).await.map(Self).map_err(
+            |refused| {
+                let words = format!("The upload cannot be read: {}", refused.body_text());
+                Fault::invalid("upload_malformed", words).into()
+            },
+        )
     }
 }
 
@@ -89,7 +110,11 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
         match axum::extract::Path::from_request_parts(parts, state).await {
             Ok(path) => Ok(Self(path.0)),
             Err(PathRejection::FailedToDeserializePathParams(refused)) => {
-                Err(path_fault(refused.into_kind()).into())
+                let names = match RawPathParams::from_request_parts(parts, state).await {
+                    Ok(raw) => raw.iter().map(|(name, _)| name.to_owned()).collect(),
+                    Err(_) => Vec::new(),
+                };
+                Err(path_fault(refused.into_kind(), &names).into())
             }
             Err(other) => {
                 Err(Fault::broken("reading the parts of a path", other.body_text()).into())
@@ -164,7 +189,9 @@ fn field_of(words: &str) -> Field {
     Field { place: Vec::new(), wrong, message: words.to_owned() }
 }
 
-fn path_fault(kind: ErrorKind) -> Fault {
+/// `names` are those of the parts, in their order: axum knows a lone part by its place alone.
+fn path_fault(kind: ErrorKind, names: &[String]) -> Fault {
+    let at = |index: usize| names.get(index).cloned().unwrap_or_else(|| index.to_string());
     let field = |key: String, message: String| {
         let place = vec!["path".to_owned(), key];
         Fault::fields(vec![Field { place, wrong: "value_error", message }])
@@ -175,10 +202,11 @@ fn path_fault(kind: ErrorKind) -> Fault {
             field(key, expected(expected_type))
         }
         ErrorKind::ParseErrorAtIndex { index, expected_type, .. } => {
-            field(index.to_string(), expected(expected_type))
+            field(at(index), expected(expected_type))
         }
-        ErrorKind::ParseError { expected_type, .. } => field("0".into(), expected(expected_type)),
+        ErrorKind::ParseError { expected_type, .. } => field(at(0), expected(expected_type)),
         ErrorKind::DeserializeError { key, message, .. } => field(key, message),
+        ErrorKind::Message(message) => field(at(0), message),
         ErrorKind::InvalidUtf8InPathParam { key } => {
             field(key, "This part of the address is not UTF-8.".into())
         }
@@ -187,11 +215,18 @@ fn path_fault(kind: ErrorKind) -> Fault {
     }
 }
 
+fn wrong_type(right: &str) -> WebFault {
+    let fault = Fault::invalid("content_type", format!("The body must be sent as {right}."));
+    WebFault::with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE, fault)
+}
+
+/// A media type without its parameters.
+fn essence(content_type: &[u8]) -> &[u8] {
+    content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii()
+}
+
 fn is_json(content_type: Option<&[u8]>) -> bool {
-    let Some(essence) = content_type.and_then(|value| value.split(|b| *b == b';').next()) else {
-        return false;
-    };
-    let essence = essence.trim_ascii();
+    let Some(essence) = content_type.map(essence) else { return false };
     essence.eq_ignore_ascii_case(b"application/json")
         || (essence.len() > 12
             && essence.get(..12).is_some_and(|p| p.eq_ignore_ascii_case(b"application/"))
@@ -199,7 +234,11 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
 }
 
 fn buffering(refused: &BytesRejection) -> Fault {
-    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE { too_large() } else { body_fault(refused) }
+    if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        too_large()
+    } else {
+        body_fault(refused)
+    }
 }
 
 /// Why a body could not be read to its end, for handlers that read it themselves.

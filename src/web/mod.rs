@@ -16,7 +16,7 @@ pub mod squeeze;
 pub mod trace;
 
 pub use asker::Asker;
-pub use extract::{Json, Path, Query};
+pub use extract::{Form, Json, Path, Query};
 pub use fault::{Answer, FaultBody, WebFault};
 pub use peer::Peer;
 pub use run::run;

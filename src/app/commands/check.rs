@@ -24,7 +24,8 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let config = place.config()?;
     let mut rows = Vec::new();
     leaves(&config.effective.table, "", &mut |key, value| {
-        let origin = config.effective.origins.get(key).map_or_else(String::new, ToString::to_string);
+        let origin =
+            config.effective.origins.get(key).map_or_else(String::new, ToString::to_string);
         rows.push((key.to_owned(), value.to_string(), origin));
     });
     let mut problems: Vec<String> = config
@@ -35,7 +36,8 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
         .collect();
     let model = config.models().join(&config.settings.search.model);
     if !model.join("model.safetensors").exists() {
-        problems.push(format!("there is no model in {}: search goes by words alone", model.display()));
+        problems
+            .push(format!("there is no model in {}: search goes by words alone", model.display()));
     }
     let links = if flags.store { Some(verify(place, &mut problems)?) } else { None };
     let settings: serde_json::Map<String, serde_json::Value> = rows

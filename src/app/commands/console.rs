@@ -29,8 +29,11 @@ pub(super) struct Console {
     runtime: tokio::runtime::Runtime,
     socket: PathBuf,
     /// The box opened for this command: how to stop it, and its end.
-    own: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>)>,
+    own: Option<OwnBox>,
 }
+
+/// How to stop a box opened for one command, and its end.
+type OwnBox = (oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>);
 
 /// An answer of the box.
 pub(super) struct Reply {
@@ -66,7 +69,12 @@ impl Console {
     }
 
     /// Asks and answers JSON.
-    pub(super) fn call(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> Result<Value, Fault> {
+    pub(super) fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> Result<Value, Fault> {
         let bytes = match body {
             Some(body) => {
                 serde_json::to_vec(body).map_err(|e| Fault::broken("writing a request", e))?
@@ -99,9 +107,11 @@ impl Console {
             let talk = async {
                 let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
                 let status = answer.status();
-                let bytes = answer.into_body().collect().await.map_err(|e| unreachable(&e))?.to_bytes();
-                let body = serde_json::from_slice(&bytes)
-                    .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+                let bytes =
+                    answer.into_body().collect().await.map_err(|e| unreachable(&e))?.to_bytes();
+                let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+                    Value::String(String::from_utf8_lossy(&bytes).into_owned())
+                });
                 Ok(Reply { status, body })
             };
             tokio::pin!(talk);
@@ -129,7 +139,8 @@ impl Reply {
             return Ok(self.body);
         }
         let word = |name: &str| self.body.get(name).and_then(Value::as_str);
-        let message = word("detail").or_else(|| word("error")).unwrap_or("The box refused.").to_owned();
+        let message =
+            word("detail").or_else(|| word("error")).unwrap_or("The box refused.").to_owned();
         let fields: Vec<String> = self
             .body
             .get("detail")
@@ -163,14 +174,12 @@ impl Reply {
 }
 
 /// Opens a box that listens at its socket alone.
-#[expect(clippy::disallowed_methods, reason = "the command line's own box, awaited when the line ends")]
-fn open(
-    runtime: &tokio::runtime::Runtime,
-    mut config: Config,
-) -> Result<(oneshot::Sender<()>, tokio::task::JoinHandle<Result<(), Fault>>), Fault> {
-    for address in
-        [&mut config.settings.listen.http, &mut config.settings.listen.https, &mut config.settings.listen.planb]
-    {
+fn open(runtime: &tokio::runtime::Runtime, mut config: Config) -> Result<OwnBox, Fault> {
+    for address in [
+        &mut config.settings.listen.http,
+        &mut config.settings.listen.https,
+        &mut config.settings.listen.planb,
+    ] {
         "off".clone_into(address);
     }
     let health = Health::new(std::sync::Arc::new(MachineClock));

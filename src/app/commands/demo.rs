@@ -29,7 +29,8 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let folder = find(flags.from.clone())?;
     let console = Console::connect(place)?;
     // A word of 256 bits cut to what a person can type.
-    let password: String = secrets::random_word()?.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
+    let password: String =
+        secrets::random_word()?.chars().filter(char::is_ascii_alphanumeric).take(16).collect();
     let body = json!({
         "site": "Transports Maréchal — Saint-Fons", "username": "demo", "display_name": "Démonstration",
         "password": password,
@@ -44,25 +45,34 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
         .map(|file| File { name: file.name.trim_start_matches("documents/").to_owned(), ..file })
         .collect();
     // The first folder is the collection, as in the watched folder.
-    let collection = |file: &File| file.name.split_once('/').map_or("", |(first, _)| first).to_owned();
-    let inner = files
-        .iter()
-        .map(|file| collection(file))
-        .collect::<std::collections::BTreeSet<_>>();
+    let collection =
+        |file: &File| file.name.split_once('/').map_or("", |(first, _)| first).to_owned();
+    let inner = files.iter().map(&collection).collect::<std::collections::BTreeSet<_>>();
     let exit = docs::add(place, &console, &files, &collection, true)?;
     let secret = fresh.then_some(&password);
-    show::either(place.json, &json!({"collections": inner, "username": "demo", "password": secret}), || {
-        if let Some(password) = secret {
-            println!("\nNom · name: demo\nMot de passe · password: {password}  (shown once)");
-        }
-    });
+    show::either(
+        place.json,
+        &json!({"collections": inner, "username": "demo", "password": secret}),
+        || {
+            if let Some(password) = secret {
+                println!("\nNom · name: demo\nMot de passe · password: {password}  (shown once)");
+            }
+        },
+    );
     Ok(exit)
 }
 
 fn find(named: Option<PathBuf>) -> Result<PathBuf, Fault> {
-    let beside = std::env::current_exe().ok().and_then(|p| p.parent().map(PathBuf::from)).unwrap_or_default();
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|p| p.parent().map(PathBuf::from))
+        .unwrap_or_default();
     let installed = beside.parent().map(|prefix| prefix.join(INSTALLED));
-    let usual = PLACES.iter().map(PathBuf::from).chain(PLACES.iter().map(|p| beside.join(p))).chain(installed);
+    let usual = PLACES
+        .iter()
+        .map(PathBuf::from)
+        .chain(PLACES.iter().map(|p| beside.join(p)))
+        .chain(installed);
     let places: Vec<PathBuf> = named.map_or_else(|| usual.collect(), |named| vec![named]);
     places
         .iter()

@@ -80,12 +80,14 @@ pub(super) fn run(place: &Place, verb: Verb) -> Result<Exit, Fault> {
             Ok(Exit::Done)
         }
         Verb::Delete { id } => {
-            let done = console.call(Method::DELETE, &format!("/rag/documents/{id}"), None::<&()>)?;
+            let done =
+                console.call(Method::DELETE, &format!("/rag/documents/{id}"), None::<&()>)?;
             show::either(place.json, &done, || println!("deleted"));
             Ok(Exit::Done)
         }
         Verb::Reindex { id: Some(id) } => {
-            let document = console.call(Method::POST, &format!("/rag/documents/{id}/reindex"), None::<&()>)?;
+            let document =
+                console.call(Method::POST, &format!("/rag/documents/{id}/reindex"), None::<&()>)?;
             wait(&console, BTreeSet::from([id]), place.json)?;
             show::either(place.json, &document, || println!("read again"));
             Ok(Exit::Done)
@@ -114,7 +116,8 @@ pub(super) struct File {
 pub(super) fn gather(paths: &[PathBuf]) -> Result<Vec<File>, Fault> {
     let mut files = Vec::new();
     for path in paths {
-        let missing = |e: std::io::Error| Fault::not_found(&format!("file as {}: {e}", path.display()));
+        let missing =
+            |e: std::io::Error| Fault::not_found(&format!("file as {}: {e}", path.display()));
         let meta = std::fs::metadata(path).map_err(missing)?;
         let base = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if meta.is_dir() {
@@ -176,10 +179,15 @@ pub(super) fn add(
             }
         }
         for item in &refused {
-            println!("! {}: {}", word(item, "name"), item.pointer("/fault/detail").and_then(Value::as_str).unwrap_or_default());
+            println!(
+                "! {}: {}",
+                word(item, "name"),
+                item.pointer("/fault/detail").and_then(Value::as_str).unwrap_or_default()
+            );
         }
         for document in &failed {
-            let why = document.pointer("/failure/detail").and_then(Value::as_str).unwrap_or_default();
+            let why =
+                document.pointer("/failure/detail").and_then(Value::as_str).unwrap_or_default();
             println!("! {}: {why}", word(document, "path"));
         }
     });
@@ -213,18 +221,42 @@ fn wait(console: &Console, mut ids: BTreeSet<String>, json: bool) -> Result<Vec<
             std::thread::sleep(POLL);
         }
     }
-    // What was read is found once the index of words has followed.
-    while console.get("/rag/status")?.get("index_lag").and_then(Value::as_u64).unwrap_or(0) > 0 {
+    bar.finish_and_clear();
+    wait_for_indexes(console, json)?;
+    Ok(done)
+}
+
+/// Waits until what was read is found: by its words; and, in a box opened for this command, by its
+/// meaning too, since nobody would go on embedding once it is closed.
+fn wait_for_indexes(console: &Console, json: bool) -> Result<(), Fault> {
+    let number = |status: &Value, name: &str| status.get(name).and_then(Value::as_u64).unwrap_or(0);
+    let mut bar = None;
+    loop {
+        let status = console.get("/rag/status")?;
+        let model = status.pointer("/model/present").and_then(Value::as_bool).unwrap_or(false);
+        let waiting = number(&status, "vectors_waiting");
+        let embedding = console.is_own() && model && waiting > 0;
+        if !embedding && number(&status, "index_lag") == 0 {
+            break;
+        }
+        if embedding {
+            let bar = bar.get_or_insert_with(|| show::bar(waiting, "passages", json));
+            bar.set_message("embedding");
+            bar.set_position(bar.length().unwrap_or(waiting).saturating_sub(waiting));
+        }
         std::thread::sleep(POLL);
     }
-    bar.finish_and_clear();
-    Ok(done)
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    Ok(())
 }
 
 /// A multipart request that streams one file from disk.
 fn upload(file: &File, collection: &str, bar: &ProgressBar) -> Result<Request<Body>, Fault> {
-    let opened = std::fs::File::open(&file.path)
-        .map_err(|e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", file.path.display())))?;
+    let opened = std::fs::File::open(&file.path).map_err(|e| {
+        Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", file.path.display()))
+    })?;
     let modified = opened
         .metadata()
         .and_then(|m| m.modified())

@@ -29,7 +29,9 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
 }
 
 fn print(detail: &Value, own: bool) {
-    let word = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let word = |value: &Value, name: &str| {
+        value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
     println!("box: {}{}", word(detail, "level"), if own { " (it was not running)" } else { "" });
     for (name, part) in detail.get("parts").and_then(Value::as_object).into_iter().flatten() {
         println!("{:8} {:16} {}", word(part, "level"), name, word(part, "detail"));

@@ -18,7 +18,7 @@ use crate::domains::assistant::eval::{Scores, Set};
 /// Flags of `eval`.
 #[derive(Debug, Args)]
 pub(super) struct Flags {
-    /// A question set in SQuAD's form
+    /// A question set in `SQuAD`'s form
     file: PathBuf,
 }
 

@@ -134,9 +134,9 @@ enum Verb {
     },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
-    /// Measure retrieval with a question set in SQuAD's form
+    /// Measure retrieval with a question set in `SQuAD`'s form
     Eval(eval::Flags),
-    /// Print the OpenAPI document
+    /// Print the `OpenAPI` document
     Openapi,
     /// Print the version
     Version,
@@ -171,7 +171,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
-            Verb::Setup(flags) => setup::run(place, flags),
+            Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),
             Verb::Doctor(flags) => doctor::run(place, &flags),
@@ -182,9 +182,13 @@ impl Line {
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),
             Verb::Version => {
-                show::either(place.json, &serde_json::json!({"name": "ilot", "version": VERSION}), || {
-                    println!("ilot {VERSION}");
-                });
+                show::either(
+                    place.json,
+                    &serde_json::json!({"name": "ilot", "version": VERSION}),
+                    || {
+                        println!("ilot {VERSION}");
+                    },
+                );
                 Ok(Exit::Done)
             }
             Verb::Completions { shell } => {
@@ -201,9 +205,15 @@ fn exit_of(fault: &Fault) -> Exit {
         (_, "already_running" | "address_in_use" | "unreachable") => Exit::Unreachable,
         (Kind::NotFound, _) => Exit::NotFound,
         (Kind::Invalid | Kind::Unprocessable, _) => Exit::Usage,
-        (Kind::Unauthenticated | Kind::Forbidden | Kind::Conflict | Kind::TooLarge | Kind::Full | Kind::Busy, _) => {
-            Exit::Refused
-        }
+        (
+            Kind::Unauthenticated
+            | Kind::Forbidden
+            | Kind::Conflict
+            | Kind::TooLarge
+            | Kind::Full
+            | Kind::Busy,
+            _,
+        ) => Exit::Refused,
         _ => Exit::Failed,
     }
 }
@@ -218,7 +228,7 @@ fn complain(fault: &Fault, json: bool) {
     if json {
         let complaint = Complaint { error: &fault.message, code: fault.code };
         eprintln!("{}", serde_json::to_string(&complaint).unwrap_or_default());
-    } else if let (Kind::Broken, Some(cause)) | (Kind::Unavailable, Some(cause)) = (fault.kind, &fault.cause) {
+    } else if let (Kind::Broken | Kind::Unavailable, Some(cause)) = (fault.kind, &fault.cause) {
         eprintln!("ilot: {} ({}): {cause}", fault.message, fault.code);
     } else {
         eprintln!("ilot: {} ({})", fault.message, fault.code);

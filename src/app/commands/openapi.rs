@@ -16,7 +16,7 @@ pub(super) fn run() -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-/// The OpenAPI document of this program, pretty JSON, from a box that is forgotten.
+/// The `OpenAPI` document of this program, pretty JSON, from a box that is forgotten.
 ///
 /// # Errors
 /// What the box says.

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::console::runtime;
 use super::{Exit, Place};
-use crate::app::listen::Addresses;
+use crate::app::listen::{Addresses, machine};
 use crate::app::{App, World, logs};
 use crate::base::clock::MachineClock;
 use crate::base::fault::Fault;
@@ -26,7 +26,10 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let mut config = place.config()?;
     config.settings.log.json |= flags.log_json;
     config.data.create().map_err(|e| {
-        Fault::unavailable("folder_unusable", format!("{} cannot be used: {e}", config.data.root().display()))
+        Fault::unavailable(
+            "folder_unusable",
+            format!("{} cannot be used: {e}", config.data.root().display()),
+        )
     })?;
     let clock = Arc::new(MachineClock);
     let health = Health::new(clock.clone());
@@ -40,14 +43,16 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let json = place.json;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let mut end = signal(SignalKind::terminate()).map_err(|e| Fault::broken("listening for signals", e))?;
+        let mut end = signal(SignalKind::terminate())
+            .map_err(|e| Fault::broken("listening for signals", e))?;
         let stop = async move {
             tokio::select! {
                 _ = end.recv() => {}
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
-        app.run(stop, |addresses, link| announce(addresses, link, fingerprint.as_deref(), json)).await
+        app.run(stop, |addresses, link| announce(addresses, link, fingerprint.as_deref(), json))
+            .await
     })?;
     if logs.lost() > 0 {
         eprintln!("ilot: {} log lines were lost", logs.lost());
@@ -58,16 +63,20 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
 /// Says where the box is, in French and English: whoever installs it reads one of them.
 fn announce(addresses: &Addresses, link: Option<&str>, fingerprint: Option<&str>, json: bool) {
     if json {
-        let line = serde_json::json!({"addresses": addresses, "setup_link": link, "fingerprint": fingerprint});
-        println!("{line}");
+        let said = serde_json::json!({"addresses": addresses, "setup_link": link, "fingerprint": fingerprint});
+        println!("{said}");
         return;
     }
     println!("ilot {}", crate::app::system::VERSION);
     if let Some(http) = addresses.http {
-        println!("  http   http://{http}/");
+        for place in machine::reached_at(http) {
+            println!("  http   http://{place}/");
+        }
     }
     if let Some(https) = addresses.https {
-        println!("  https  https://{https}/");
+        for place in machine::reached_at(https) {
+            println!("  https  https://{place}/");
+        }
     }
     if let Some(fingerprint) = fingerprint {
         println!("  CA     SHA-256 {fingerprint}");

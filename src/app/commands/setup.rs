@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::console::Console;
 use super::{Exit, Place, show};
@@ -31,7 +31,7 @@ pub(super) struct Flags {
     time_zone: String,
 }
 
-pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let password = first_line(&flags.password_file)?;
     let console = Console::connect(place)?;
     let body = json!({
@@ -52,7 +52,8 @@ pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
 
 /// The first line of a file, without its end.
 pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
-    let unreadable = |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
+    let unreadable =
+        |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
     let mut text = String::new();
     if path.as_os_str() == "-" {
         std::io::stdin().lock().read_to_string(&mut text).map_err(unreadable)?;
@@ -63,15 +64,23 @@ pub(super) fn first_line(path: &std::path::Path) -> Result<String, Fault> {
 }
 
 pub(super) fn link(place: &Place) -> Result<Exit, Fault> {
-    let config = place.config()?;
-    match std::fs::read_to_string(config.data.setup_link()) {
+    let none = || {
+        Fault::not_found(
+            "set-up link: the box is set up already, or it does not run (`ilot serve`)",
+        )
+    };
+    let console = Console::connect(place)?;
+    let needed = console.get("/setup/state")?.get("needed").and_then(Value::as_bool);
+    // A link outlives its use in its file, and a box opened for this command has no address.
+    if console.is_own() || needed != Some(true) {
+        return Err(none());
+    }
+    match std::fs::read_to_string(place.config()?.data.setup_link()) {
         Ok(link) => {
             show::either(place.json, &json!({"setup_link": link}), || println!("{link}"));
             Ok(Exit::Done)
         }
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(Fault::not_found(
-            "set-up link: the box is set up already, or it does not run (`ilot serve`)",
-        )),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Err(none()),
         Err(e) => Err(Fault::broken("reading the set-up link", e)),
     }
 }

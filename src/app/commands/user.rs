@@ -76,7 +76,9 @@ fn password(file: Option<PathBuf>) -> Result<String, Fault> {
     if let Some(file) = file {
         return first_line(&file);
     }
-    let ask = |prompt| rpassword::prompt_password(prompt).map_err(|e| Fault::broken("asking for a password", e));
+    let ask = |prompt| {
+        rpassword::prompt_password(prompt).map_err(|e| Fault::broken("asking for a password", e))
+    };
     let password = ask("Password: ")?;
     if ask("Again: ")? != password {
         return Err(Fault::invalid("passwords_differ", "The two passwords differ."));
@@ -91,7 +93,9 @@ fn edit(console: &Console, name: &str, change: &Value) -> Result<Value, Fault> {
         .into_iter()
         .flatten()
         .find(|user| {
-            user.get("username").and_then(Value::as_str).is_some_and(|u| u.eq_ignore_ascii_case(name))
+            user.get("username")
+                .and_then(Value::as_str)
+                .is_some_and(|u| u.eq_ignore_ascii_case(name))
         })
         .and_then(|user| user.get("id").and_then(Value::as_u64))
         .ok_or_else(|| Fault::not_found("user"))?;

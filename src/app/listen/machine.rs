@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The machine's host name; none when it has none.
 pub fn name() -> Option<String> {
@@ -41,6 +41,18 @@ fn local_v4(table: &str) -> Vec<Ipv4Addr> {
 fn local_v6(line: &str) -> Option<Ipv6Addr> {
     let digits = line.split_whitespace().next()?;
     u128::from_str_radix(digits, 16).ok().map(Ipv6Addr::from_bits)
+}
+
+/// Where people reach a bound address: itself, or for "every address" each of the machine's own that
+/// another machine can use, this machine's loopback last.
+pub fn reached_at(bound: SocketAddr) -> Vec<SocketAddr> {
+    if !bound.ip().is_unspecified() {
+        return vec![bound];
+    }
+    let mut all: Vec<IpAddr> =
+        addresses().into_iter().filter(|ip| bound.is_ipv6() || ip.is_ipv4()).collect();
+    all.sort_by_key(IpAddr::is_loopback);
+    all.into_iter().map(|ip| SocketAddr::new(ip, bound.port())).collect()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
 use super::Assistant;
-use super::documents::Incoming;
+use super::adding::Incoming;
 use super::files::Spooled;
 use super::search::Question;
 use crate::base::caller::Caller;
@@ -21,7 +21,7 @@ const DEPTH: usize = 10;
 /// Passages asked for, so that after several of one document there are still [`DEPTH`] documents.
 const PASSAGES: usize = 40;
 
-/// A question set in the form of SQuAD 1.1 and 2.0.
+/// A question set in the form of `SQuAD` 1.1 and 2.0.
 #[derive(Debug, Deserialize)]
 pub struct Set {
     data: Vec<Article>,
@@ -72,8 +72,9 @@ impl Set {
     /// # Errors
     /// `set_malformed`.
     pub fn read(json: &str) -> Result<Self, Fault> {
-        serde_json::from_str(json)
-            .map_err(|e| Fault::invalid("set_malformed", format!("This is no question set in SQuAD's form: {e}")))
+        serde_json::from_str(json).map_err(|e| {
+            Fault::invalid("set_malformed", format!("This is no question set in SQuAD's form: {e}"))
+        })
     }
 }
 
@@ -83,12 +84,20 @@ impl Assistant {
     ///
     /// # Errors
     /// What the box says.
-    pub fn evaluate(&self, set: &Set, tell: &(dyn Fn(&str, usize, usize) + Sync)) -> Result<Scores, Fault> {
+    pub fn evaluate(
+        &self,
+        set: &Set,
+        tell: &(dyn Fn(&str, usize, usize) + Sync),
+    ) -> Result<Scores, Fault> {
         let caller = Caller::task("eval");
         let (paragraphs, questions) = flatten(set);
         let mut documents = Vec::with_capacity(paragraphs.len());
         for (number, (title, text)) in paragraphs.iter().enumerate() {
-            documents.push(self.learn(&caller, &self.incoming(number, text)?, extract(title, text))?);
+            documents.push(self.learn(
+                &caller,
+                &self.incoming(number, text)?,
+                extract(title, text),
+            )?);
             tell("learning", number + 1, paragraphs.len());
         }
         let handle = Handle::unattended();
@@ -103,11 +112,13 @@ impl Assistant {
             let threads: Vec<_> = questions
                 .chunks(halves)
                 .map(|part| {
-                    let (documents, caller, done, total) = (&documents, &caller, &done, questions.len());
+                    let (documents, caller, done, total) =
+                        (&documents, &caller, &done, questions.len());
                     scope.spawn(move || {
                         let mut sums = Sums::default();
                         for (question, wanted) in part {
-                            let wanted = wanted.iter().filter_map(|n| documents.get(*n).copied()).collect();
+                            let wanted =
+                                wanted.iter().filter_map(|n| documents.get(*n).copied()).collect();
                             self.ask(caller, question, &wanted, &mut sums)?;
                             let asked = done.fetch_add(1, Ordering::Relaxed) + 1;
                             tell("asking", asked, total);
@@ -118,9 +129,9 @@ impl Assistant {
                 .collect();
             let mut all = Sums::default();
             for thread in threads {
-                let part = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(Fault::broken("asking questions", "a thread panicked")))?;
+                let part = thread.join().unwrap_or_else(|_| {
+                    Err(Fault::broken("asking questions", "a thread panicked"))
+                })?;
                 all.add(&part);
             }
             Ok::<_, Fault>(all)
@@ -137,10 +148,21 @@ impl Assistant {
             sha256: sha2::Sha256::digest(text.as_bytes()).into(),
             ours: true,
         };
-        Ok(Incoming { collection: String::new(), path: format!("{number}.txt"), file, modified: None })
+        Ok(Incoming {
+            collection: String::new(),
+            path: format!("{number}.txt"),
+            file,
+            modified: None,
+        })
     }
 
-    fn ask(&self, caller: &Caller, question: &str, wanted: &BTreeSet<Id>, sums: &mut Sums) -> Result<(), Fault> {
+    fn ask(
+        &self,
+        caller: &Caller,
+        question: &str,
+        wanted: &BTreeSet<Id>,
+        sums: &mut Sums,
+    ) -> Result<(), Fault> {
         let query: String = question.chars().take(300).collect();
         let asked = Question { query, top: PASSAGES, ..Question::default() };
         let found = match self.search(caller, &asked) {
@@ -185,7 +207,9 @@ fn flatten(set: &Set) -> (Paragraphs, Questions) {
                 paragraphs.push((article.title.replace('_', " "), text.to_owned()));
                 paragraphs.len() - 1
             });
-            for asked in paragraph.qas.iter().filter(|q| !q.is_impossible && !q.question.trim().is_empty()) {
+            for asked in
+                paragraph.qas.iter().filter(|q| !q.is_impossible && !q.question.trim().is_empty())
+            {
                 questions.entry(asked.question.trim().to_owned()).or_default().insert(number);
             }
         }

@@ -39,7 +39,9 @@ impl Spooled {
     /// # Errors
     /// `file_unreadable` with what the file system says.
     pub fn at(path: &Path) -> Result<Self, Fault> {
-        let unreadable = |e| Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()));
+        let unreadable = |e| {
+            Fault::invalid("file_unreadable", format!("{} cannot be read: {e}", path.display()))
+        };
         let mut file = std::fs::File::open(path).map_err(unreadable)?;
         let mut hasher = sha2::Sha256::new();
         let mut size = 0;
@@ -64,7 +66,8 @@ pub fn keep(store: &Store, spooled: &Spooled) -> Result<(), Fault> {
     if store.read(|view| view.has(&FILES, &hash))? {
         return Ok(());
     }
-    let changed = || Fault::conflict("file_changed", "The file changed while it was read; try again.");
+    let changed =
+        || Fault::conflict("file_changed", "The file changed while it was read; try again.");
     let mut file = std::fs::File::open(&spooled.path).map_err(|e| changed().because(e))?;
     let mut hasher = sha2::Sha256::new();
     let mut number = 0u32;
@@ -95,9 +98,11 @@ pub fn keep(store: &Store, spooled: &Spooled) -> Result<(), Fault> {
         return Err(changed());
     }
     let file = File { size: spooled.size, parts: number, holders: 0 };
-    store.write(move |tx| {
-        if tx.has(&FILES, &hash)? { Ok(()) } else { tx.put(&FILES, &hash, &file) }
-    })
+    store.write(
+        move |tx| {
+            if tx.has(&FILES, &hash)? { Ok(()) } else { tx.put(&FILES, &hash, &file) }
+        },
+    )
 }
 
 /// Counts one more document that has these bytes.
@@ -105,9 +110,9 @@ pub fn keep(store: &Store, spooled: &Spooled) -> Result<(), Fault> {
 /// # Errors
 /// `file_gone` when another document's end took them away meanwhile: the caller brings them again.
 pub fn hold(tx: &mut Tx<'_>, hash: &Sha256) -> Result<(), Fault> {
-    let mut file = tx
-        .get(&FILES, hash)?
-        .ok_or_else(|| Fault::conflict("file_gone", "The file's bytes were removed meanwhile; send it again."))?;
+    let mut file = tx.get(&FILES, hash)?.ok_or_else(|| {
+        Fault::conflict("file_gone", "The file's bytes were removed meanwhile; send it again.")
+    })?;
     file.holders += 1;
     tx.remove(&UNFINISHED, hash)?;
     tx.put(&FILES, hash, &file)

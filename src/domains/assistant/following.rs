@@ -1,6 +1,7 @@
 //! Following: the indexes read the change log and catch up; in any doubt they are made anew.
 
 use std::ops::ControlFlow;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,9 +30,21 @@ const STEP: usize = 2_000;
 const REBUILD_STEP: usize = 5_000;
 /// How often the vectors' rows are written down while they change; the log replays what is younger.
 const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// Changes of other tables after which a follower's mark is moved on all the same, so that the log can
+/// be trimmed and a start has little to read.
+const LAG_MAX: u64 = 5_000;
 /// The followers' names in the store's floors.
 const WORDS: &str = "words";
 const MEANING: &str = "meaning";
+
+/// How far the vectors in memory have come.
+pub(super) struct Followed {
+    seq: u64,
+    /// When they were last written down.
+    saved: Instant,
+    /// Whether they have changed since.
+    changed: bool,
+}
 
 /// How far a rebuild has come.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -123,31 +136,43 @@ impl Assistant {
             Some(_) => return Ok(false),
             None => 0,
         };
-        let oldest = self.store.read(|view| changes::oldest(view))?;
+        let oldest = self.store.read(changes::oldest)?;
         Ok(oldest.is_none_or(|oldest| oldest <= seq + 1))
     }
 
     fn follow_words(&self, handle: &Handle) -> Result<(), Fault> {
         let mark = self.words().mark().unwrap_or(None);
         if !self.can_follow(mark)? {
-            self.health.report("words", Level::Reduced, "The index of words is being made anew.", "");
+            self.health.report(
+                "words",
+                Level::Reduced,
+                "The index of words is being made anew.",
+                "",
+            );
             self.rebuild_words(&|| handle.stopped())?;
         }
         let words = self.words();
-        let mut seq = words.mark()?.map_or(0, |m| m.seq);
+        let marked = words.mark()?.map_or(0, |m| m.seq);
+        let mut seq = marked;
+        let mut in_step = true;
         while !handle.stopped() {
             let (last, rows, known) = self.store.read(|view| words_step(view, seq))?;
             if last == seq {
                 break;
             }
-            if !rows.is_empty() {
+            in_step = !rows.is_empty();
+            if in_step {
                 apply(&words, &rows, self.mark_at(last))?;
                 self.floor(WORDS, last)?;
             }
             self.note_editions(known);
             seq = last;
         }
-        self.desk.words_seq.store(seq, std::sync::atomic::Ordering::Release);
+        if !in_step && seq.saturating_sub(marked) >= LAG_MAX {
+            apply(&words, &[], self.mark_at(seq))?;
+            self.floor(WORDS, seq)?;
+        }
+        self.desk.words_seq.store(seq, Ordering::Release);
         self.health.well("words", format!("{} passages can be found by their words.", words.len()));
         Ok(())
     }
@@ -160,15 +185,19 @@ impl Assistant {
                 drop(at);
                 return self.rebuild_vectors(&|| handle.stopped());
             }
-            *at = Some((mark.map_or(0, |m| m.seq), Instant::now()));
+            *at = Some(Followed {
+                seq: mark.map_or(0, |m| m.seq),
+                saved: Instant::now(),
+                changed: false,
+            });
         }
-        let Some((mut seq, saved)) = *at else { return Ok(()) };
-        let began = seq;
+        let Some(followed) = at.as_mut() else { return Ok(()) };
         while !handle.stopped() {
-            let (last, rows) = self.store.read(|view| vectors_step(view, seq))?;
-            if last == seq {
+            let (last, rows) = self.store.read(|view| vectors_step(view, followed.seq))?;
+            if last == followed.seq {
                 break;
             }
+            followed.changed |= !rows.is_empty();
             for (place, row) in rows {
                 let id = passage_number(place);
                 match row {
@@ -176,31 +205,37 @@ impl Assistant {
                     None => drop(vectors.remove(id)),
                 }
             }
-            seq = last;
+            followed.seq = last;
         }
-        let behind = vectors.mark().is_none_or(|m| m.seq < seq);
-        let due = saved.elapsed() >= SAVE_EVERY || handle.stopped();
-        *at = Some((seq, saved));
-        if behind && due && (began != seq || saved.elapsed() >= SAVE_EVERY) {
+        let lag = followed.seq.saturating_sub(vectors.mark().map_or(0, |m| m.seq));
+        if followed.saved.elapsed() >= SAVE_EVERY && (followed.changed || lag >= LAG_MAX) {
+            let seq = followed.seq;
             vectors.save(self.mark_at(seq))?;
+            *followed = Followed { seq, saved: Instant::now(), changed: false };
+            drop(at);
             self.floor(MEANING, seq)?;
-            *at = Some((seq, Instant::now()));
         }
         Ok(())
     }
 
-    /// Stops the assistant's tasks and writes the vectors' rows down before the box stops.
+    /// Asks the assistant's tasks to stop after their present step.
+    pub fn wind_down(&self) {
+        self.tasks.stop();
+    }
+
+    /// Writes the vectors' rows down before the box stops; the tasks have been asked to stop.
     ///
     /// # Errors
     /// What the file system says; the change log replays what is not written.
     pub fn settle(&self) -> Result<(), Fault> {
-        self.tasks.stop();
-        let at = *self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (Some(vectors), Some((seq, _))) = (self.vectors(), at)
-            && vectors.mark().is_none_or(|m| m.seq < seq)
+        self.wind_down();
+        let followed = self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(vectors), Some(followed)) = (self.vectors(), followed.as_ref())
+            && (followed.changed || vectors.mark().is_none())
         {
-            vectors.save(self.mark_at(seq))?;
+            vectors.save(self.mark_at(followed.seq))?;
         }
+        drop(followed);
         self.words().close()
     }
 
@@ -276,7 +311,8 @@ impl Assistant {
         let _turn = self.desk.rebuilding.lock().unwrap_or_else(PoisonError::into_inner);
         let card = embedder.card();
         // The index in use answers until the new one takes its place.
-        let vectors = Vectors::reset(&self.places.index.join("vectors"), card.dimension, &card.name)?;
+        let vectors =
+            Vectors::reset(&self.places.index.join("vectors"), card.dimension, &card.name)?;
         let snapshot = self.store.snapshot()?;
         let total = snapshot.view().count(VECTORS.name)?;
         let mut done = 0u64;
@@ -293,9 +329,10 @@ impl Assistant {
             return Ok(());
         }
         vectors.save(self.mark_at(snapshot.seq))?;
-        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(vectors));
+        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(vectors));
         *self.desk.vectors_at.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((snapshot.seq, Instant::now()));
+            Some(Followed { seq: snapshot.seq, saved: Instant::now(), changed: false });
         self.progress(None);
         self.floor(MEANING, snapshot.seq)
     }
@@ -313,7 +350,10 @@ impl Assistant {
         caller.require(Right::EditDocuments)?;
         let who = caller.clone();
         self.store.write(move |tx| {
-            tx.journal(&who, crate::store::Deed::new("index.rebuild", if full { "full" } else { "new" }))
+            tx.journal(
+                &who,
+                crate::store::Deed::new("index.rebuild", if full { "full" } else { "new" }),
+            )
         })?;
         if full {
             self.rebuild_words(&|| false)?;

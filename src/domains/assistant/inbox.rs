@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::Assistant;
-use super::documents::Incoming;
+use super::adding::Incoming;
 use super::files::Spooled;
 use super::records::{SEEN, Seen};
 use crate::base::caller::Caller;
@@ -52,7 +52,9 @@ impl Assistant {
             }
             match self.learn_from_inbox(&path, now.modified) {
                 Ok(()) => {}
-                Err(fault) if matches!(fault.kind, Kind::Full | Kind::Unavailable | Kind::Broken) => {
+                Err(fault)
+                    if matches!(fault.kind, Kind::Full | Kind::Unavailable | Kind::Broken) =>
+                {
                     return Err(fault);
                 }
                 Err(fault) => refused.push(format!("{path}: {}", fault.message)),
@@ -63,7 +65,12 @@ impl Assistant {
             [] => {}
             [one] => self.health.report(PART, Level::Reduced, one.clone(), ADVICE),
             [one, rest @ ..] => {
-                self.health.report(PART, Level::Reduced, format!("{one} (and {} more)", rest.len()), ADVICE);
+                self.health.report(
+                    PART,
+                    Level::Reduced,
+                    format!("{one} (and {} more)", rest.len()),
+                    ADVICE,
+                );
             }
         }
         Ok(())

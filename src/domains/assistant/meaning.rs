@@ -80,8 +80,10 @@ impl Assistant {
             tracing::warn!("the vectors' index is made anew: {fault}");
             Vectors::reset(&root, dimension, &name)
         })?;
-        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(vectors));
-        *self.desk.embedder.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(embedder));
+        *self.desk.vectors.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(vectors));
+        *self.desk.embedder.write().unwrap_or_else(PoisonError::into_inner) =
+            Some(Arc::new(embedder));
         self.health.well(PART, format!("Search goes by words and by meaning ({name})."));
         self.tasks.wake_follower();
         Ok(())
@@ -136,7 +138,9 @@ impl Assistant {
         let mut vectors = embedder.embed(&texts)?.into_iter();
         let rows: Vec<(Place, Option<Blob>)> = waiting
             .iter()
-            .map(|(place, words)| (*place, words.as_ref().and_then(|_| vectors.next()).map(|v| kept(&v))))
+            .map(|(place, words)| {
+                (*place, words.as_ref().and_then(|_| vectors.next()).map(|v| kept(&v)))
+            })
             .collect();
         self.store.write(move |tx| {
             for (place, row) in rows {

@@ -1,5 +1,6 @@
 //! Documents, passages and search: the person with a question gets passages with their sources.
 
+pub mod adding;
 pub mod documents;
 pub mod eval;
 mod files;
@@ -17,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,7 @@ use crate::engines::readers::Limits;
 use crate::engines::readers::child::{ChildLimits, Reader};
 use crate::engines::vectors::Vectors;
 use crate::store::Store;
-use following::Progress;
+use following::{Followed, Progress};
 use passages::Cutting;
 use records::Seen;
 
@@ -146,8 +147,8 @@ struct Desk {
     vectors: RwLock<Option<Arc<Vectors>>>,
     embedder: RwLock<Option<Arc<Embedder>>>,
     editions: RwLock<HashMap<u32, Known>>,
-    /// The change that the vectors in memory have followed, and when they were last written down.
-    vectors_at: Mutex<Option<(u64, Instant)>>,
+    /// None until the first turn of the follower.
+    vectors_at: Mutex<Option<Followed>>,
     words_seq: AtomicU64,
     rebuilding: Mutex<()>,
     progress: Mutex<Option<Progress>>,
@@ -166,7 +167,9 @@ impl Wakers {
     }
 
     fn wake(&self, name: &'static str) {
-        if let Some(handle) = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name) {
+        if let Some(handle) =
+            self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get(name)
+        {
             handle.wake();
         }
     }
@@ -210,6 +213,7 @@ impl Assistant {
     ///
     /// # Errors
     /// What the store or the file system says. A damaged index is no error: it is made anew.
+    /// `thorough` compares every checksum of the index of words: ask for it after an unclean stop.
     pub fn open(
         store: Store,
         clock: Arc<dyn Clock>,
@@ -217,8 +221,9 @@ impl Assistant {
         settings: AssistantSettings,
         places: Places,
         program: PathBuf,
+        thorough: bool,
     ) -> Result<Self, Fault> {
-        let words = FullText::open(&places.index, false).or_else(|fault| {
+        let words = FullText::open(&places.index, thorough).or_else(|fault| {
             tracing::warn!("the index of words is made anew: {fault}");
             health.report("words", Level::Reduced, "The index of words is being made anew.", "");
             let fresh = FullText::create_beside(&places.index)?;
@@ -275,7 +280,8 @@ impl Assistant {
         let desk = self.clone();
         self.tasks.put(READER, tasks.every(READER, LOOK_EVERY, move |h| desk.read_waiting(h))?);
         let desk = self.clone();
-        self.tasks.put(EMBEDDER, tasks.every(EMBEDDER, LOOK_EVERY, move |h| desk.embed_waiting(h))?);
+        self.tasks
+            .put(EMBEDDER, tasks.every(EMBEDDER, LOOK_EVERY, move |h| desk.embed_waiting(h))?);
         let desk = self.clone();
         self.tasks.put(MEMORY, tasks.every(MEMORY, TEND_EVERY, move |h| desk.tend_memory(h))?);
         if self.settings.documents.inbox {

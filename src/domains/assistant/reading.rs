@@ -16,7 +16,7 @@ use crate::base::id::Id;
 use crate::base::tasks::Handle;
 use crate::engines::language;
 use crate::engines::readers::{Extract, FIRST_BYTES, Format};
-use crate::store::{Deed, Reader, Tx, all};
+use crate::store::{Deed, Reader, Tx, all, from};
 
 /// The counter of editions.
 const EDITION: &str = "edition";
@@ -34,15 +34,27 @@ impl Assistant {
     /// Reads what waits, one document after another, until nothing waits or the handle says stop.
     ///
     /// # Errors
-    /// What the store says; a document that cannot be read is no error but a failed document.
+    /// What kept a document from being tried; the ones behind it were tried all the same. A document
+    /// that cannot be read is no error but a failed document.
     pub fn read_waiting(&self, handle: &Handle) -> Result<(), Fault> {
+        let mut behind = None;
+        let mut first_fault = None;
         while !handle.stopped() {
-            let waiting = self.store.read(|view| view.list(&TO_READ, &all(), 1))?;
-            let Some((id, _)) = waiting.into_iter().next() else { break };
-            self.read_one(id)?;
-            self.tasks.wake_embedder();
+            let span = behind.as_ref().map_or_else(all, from);
+            let waiting = self.store.read(|view| view.list(&TO_READ, &span, 2))?;
+            let next = waiting.into_iter().map(|(id, _)| id).find(|id| behind != Some(*id));
+            let Some(id) = next else { break };
+            match self.read_one(id) {
+                Ok(()) => self.tasks.wake_embedder(),
+                // Without room or without the store the next one would fare no better.
+                Err(fault) if matches!(fault.kind, Kind::Full | Kind::Unavailable) => {
+                    return Err(fault);
+                }
+                Err(fault) => drop(first_fault.get_or_insert(fault)),
+            }
+            behind = Some(id);
         }
-        Ok(())
+        first_fault.map_or(Ok(()), Err)
     }
 
     fn read_one(&self, id: Id) -> Result<(), Fault> {
@@ -53,14 +65,18 @@ impl Assistant {
             };
             document.state = State::Reading;
             // Progress, not a deed: the row is put as it is, without a revision of its own.
-            tx.set_raw(DOCUMENTS.name, crate::store::key::Key::bytes(&id), Some(crate::store::Record::encode(&document)?))?;
+            tx.set_raw(
+                DOCUMENTS.name,
+                crate::store::key::Key::bytes(&id),
+                Some(crate::store::Record::encode(&document)?),
+            )?;
             Ok(Some(document))
         })?;
         let Some(document) = document else { return Ok(()) };
         match self.extract(&document).and_then(|extract| self.digest(&document, extract)) {
             Ok(read) => self.put_in_place(&document, read),
             // The box could not try: the document waits, and the task tries again.
-            Err(fault) if matches!(fault.kind, Kind::Broken | Kind::Full) || fault.code == "reader_unavailable" => {
+            Err(fault) if matches!(fault.kind, Kind::Broken | Kind::Full | Kind::Unavailable) => {
                 Err(fault)
             }
             Err(fault) => self.put_down(&document, &fault),
@@ -71,7 +87,8 @@ impl Assistant {
     fn extract(&self, document: &Document) -> Result<Extract, Fault> {
         let spool = |e| Fault::broken("spooling a document to read it", e);
         let path = self.places.spool.join(format!("read-{}", document.id));
-        let _spooled = files::Spooled { path: path.clone(), size: 0, sha256: document.sha256, ours: true };
+        let _spooled =
+            files::Spooled { path: path.clone(), size: 0, sha256: document.sha256, ours: true };
         let file = self
             .store
             .read(|view| view.get(&FILES, &document.sha256))?
@@ -79,7 +96,9 @@ impl Assistant {
         let mut first = Vec::new();
         let mut out = fs::File::create(&path).map_err(spool)?;
         for number in 0..file.parts {
-            let part = self.file_part(&document.sha256, number)?.ok_or_else(|| Fault::not_found("file"))?;
+            let part = self
+                .file_part(&document.sha256, number)?
+                .ok_or_else(|| Fault::not_found("file"))?;
             if number == 0 {
                 first = part.get(..part.len().min(FIRST_BYTES)).unwrap_or_default().to_vec();
             }
@@ -109,7 +128,9 @@ impl Assistant {
         let (id, hash) = (document.id, document.sha256);
         self.store.write(move |tx| {
             // Deleted or replaced meanwhile: what was read is nobody's.
-            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else { return Ok(()) };
+            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else {
+                return Ok(());
+            };
             place(tx, document, read)
         })
     }
@@ -120,7 +141,9 @@ impl Assistant {
         let failure = Failure { code: fault.code.to_owned(), detail: fault.message.clone() };
         tracing::info!(document = %id, code = fault.code, "a document cannot be read");
         self.store.write(move |tx| {
-            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else { return Ok(()) };
+            let Some(document) = tx.get(&DOCUMENTS, &id)?.filter(|d| d.sha256 == hash) else {
+                return Ok(());
+            };
             forget_edition(tx, document.edition)?;
             let failed = Document {
                 lineage: document.lineage.then(tx.revision()),
@@ -141,7 +164,12 @@ impl Assistant {
     ///
     /// # Errors
     /// `document_without_text`, or what the store says.
-    pub fn learn(&self, caller: &Caller, incoming: &super::documents::Incoming, extract: Extract) -> Result<Id, Fault> {
+    pub fn learn(
+        &self,
+        caller: &Caller,
+        incoming: &super::adding::Incoming,
+        extract: Extract,
+    ) -> Result<Id, Fault> {
         let added = self.add(caller, incoming)?.document;
         let read = self.digest(&added, extract)?;
         self.put_in_place(&added, read)?;
@@ -158,13 +186,18 @@ fn place(tx: &mut Tx<'_>, document: Document, read: Read) -> Result<(), Fault> {
     let edition = u32::try_from(number).map_err(|e| Fault::broken("counting editions", e))?;
     let Read { extract, cuts, language } = read;
     let title = extract.title.filter(|t| !t.trim().is_empty());
-    let title = title.map_or(document.title.clone(), |t| t.trim().chars().take(TITLE_MAX).collect());
+    let title =
+        title.map_or(document.title.clone(), |t| t.trim().chars().take(TITLE_MAX).collect());
     let count = u32::try_from(cuts.len()).map_err(|e| Fault::broken("counting passages", e))?;
     let length = put_text(tx, edition, &extract.text)?;
     tx.put(&HEADINGS, &edition, &Headings(extract.headings))?;
     for (ordinal, cut) in (0u32..).zip(cuts) {
-        let passage =
-            Passage { start: cut.start as u64, end: cut.end as u64, heading: cut.heading, text: cut.text };
+        let passage = Passage {
+            start: cut.start as u64,
+            end: cut.end as u64,
+            heading: cut.heading,
+            text: cut.text,
+        };
         tx.put(&PASSAGES, &(edition, ordinal), &passage)?;
         tx.put(&TO_EMBED, &(edition, ordinal), &())?;
     }

@@ -109,10 +109,18 @@ impl Assistant {
             return Err(Fault::field("query", "string_too_short", "'query' must not be empty."));
         }
         if query.len() > QUERY_MAX {
-            return Err(Fault::field("query", "string_too_long", format!("'query' has more than {QUERY_MAX} bytes.")));
+            return Err(Fault::field(
+                "query",
+                "string_too_long",
+                format!("'query' has more than {QUERY_MAX} bytes."),
+            ));
         }
         if question.top == 0 || question.top > TOP_MAX {
-            return Err(Fault::field("top_k", "less_than_equal", format!("'top_k' is from 1 to {TOP_MAX}.")));
+            return Err(Fault::field(
+                "top_k",
+                "less_than_equal",
+                format!("'top_k' is from 1 to {TOP_MAX}."),
+            ));
         }
         if let Some(name) = &question.collection
             && !self.store.read(|view| view.has(&COLLECTIONS, name))?
@@ -165,9 +173,9 @@ impl Assistant {
         std::thread::scope(|scope| {
             let meaning = scope.spawn(|| self.embed_query(query));
             let hits = words.search(query, filter, depth)?;
-            let vector = meaning
-                .join()
-                .unwrap_or_else(|_| Err(Fault::broken("embedding a question", "the thread panicked")));
+            let vector = meaning.join().unwrap_or_else(|_| {
+                Err(Fault::broken("embedding a question", "the thread panicked"))
+            });
             let dense = match vector {
                 Ok(Some(vector)) => self.near(&vector, query, filter, hits.strict)?,
                 Ok(None) => None,
@@ -187,11 +195,19 @@ impl Assistant {
     }
 
     /// The nearest passages within the question's conditions; none when the words alone decide.
-    fn near(&self, vector: &[f32], query: &str, filter: &Filter, strict: bool) -> Result<Option<Dense>, Fault> {
+    fn near(
+        &self,
+        vector: &[f32],
+        query: &str,
+        filter: &Filter,
+        strict: bool,
+    ) -> Result<Option<Dense>, Fault> {
         let Some(vectors) = self.vectors().filter(|v| !v.is_empty()) else { return Ok(None) };
         let depth = self.settings.search.depth;
         let near = if strict {
-            let Some(allowed) = self.words().allowed(query, filter, ALLOWED_MAX)? else { return Ok(None) };
+            let Some(allowed) = self.words().allowed(query, filter, ALLOWED_MAX)? else {
+                return Ok(None);
+            };
             vectors.search(vector, depth, Some(&|id| allowed.contains(&id)))?
         } else if filter.is_open() {
             vectors.search(vector, depth, None)?
@@ -209,7 +225,8 @@ impl Assistant {
             return Ok(fuse(&hits.hits, &[], |_| None, 0.0));
         };
         let ids: Vec<u64> = hits.hits.iter().map(|(id, _)| *id).collect();
-        let cosines: HashMap<u64, f32> = vectors.cosines(&dense.vector, &ids)?.into_iter().collect();
+        let cosines: HashMap<u64, f32> =
+            vectors.cosines(&dense.vector, &ids)?.into_iter().collect();
         Ok(fuse(&hits.hits, &dense.near, |id| cosines.get(&id).copied(), weight))
     }
 

@@ -1,4 +1,4 @@
-//! Who: users, logins, sessions and rights. Every door ends in the same `Caller`.
+//! Who: users, logins, sessions and rights, so that every door ends in the same `Caller`.
 
 pub mod records;
 pub mod roles;
@@ -133,17 +133,16 @@ impl Identity {
         settings: IdentitySettings,
     ) -> Result<Self, Fault> {
         let name = TOKEN_KEY.to_owned();
-        let sealed = match store.read(|view| view.get(&KEYS, &name))? {
-            Some(Blob(sealed)) => sealed,
-            None => {
-                let sealed = root.seal(TOKEN_KEY, &TokenKey::make()?)?;
-                let kept = sealed.clone();
-                store.write(move |tx| {
-                    tx.put(&KEYS, &name, &Blob(kept))?;
-                    tx.journal(&Caller::task("identity"), Deed::new("key.make", TOKEN_KEY))
-                })?;
-                sealed
-            }
+        let sealed = if let Some(Blob(sealed)) = store.read(|view| view.get(&KEYS, &name))? {
+            sealed
+        } else {
+            let sealed = root.seal(TOKEN_KEY, &TokenKey::make()?)?;
+            let kept = sealed.clone();
+            store.write(move |tx| {
+                tx.put(&KEYS, &name, &Blob(kept))?;
+                tx.journal(&Caller::task("identity"), Deed::new("key.make", TOKEN_KEY))
+            })?;
+            sealed
         };
         let token_key = TokenKey::read(&root.unseal(TOKEN_KEY, &sealed)?)?;
         let passwords = Passwords::new(root)?;
@@ -192,7 +191,8 @@ impl Identity {
             return Err(setup_done());
         }
         if caller.who != Who::Console {
-            let expected = self.desk.setup_word.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let expected =
+                self.desk.setup_word.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if !expected.is_some_and(|expected| secrets::same(&expected, word)) {
                 return Err(Fault::forbidden(
                     "setup_token",
@@ -246,7 +246,8 @@ impl Identity {
         let Some(user) = user.filter(|_| right) else {
             self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
             let (who, name) = (caller.clone(), shown.name.chars().take(64).collect::<String>());
-            self.store.write(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
+            self.store
+                .write_freeing(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
             return Err(Fault::new(
                 Kind::Unauthenticated,
                 "bad_credentials",
@@ -264,11 +265,17 @@ impl Identity {
     ///
     /// # Errors
     /// What the store says.
-    pub fn begin(&self, caller: &Caller, user: User, shown: &Credentials) -> Result<SignedIn, Fault> {
+    pub fn begin(
+        &self,
+        caller: &Caller,
+        user: User,
+        shown: &Credentials,
+    ) -> Result<SignedIn, Fault> {
         let (who, address) = (caller.clone(), caller.address.map(|a| a.to_string()));
         let (client, hostname) = (cut(&shown.client), cut(&shown.hostname));
         let life = Duration::from_hours(self.settings.session_hours);
-        let session = self.store.write({
+        // Whoever comes to make room on a full disk has to sign in first.
+        let session = self.store.write_freeing({
             let user = user.clone();
             move |tx| {
                 let session = Session {
@@ -323,20 +330,27 @@ impl Identity {
     pub fn recognise(&self, caller: Caller, token: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
         let claims = self.desk.token_key.check(token, &self.issuer(), ACCESS, now)?;
-        let ended = || Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again.");
+        let ended = || {
+            Fault::new(
+                Kind::Unauthenticated,
+                "session_ended",
+                "The session has ended; sign in again.",
+            )
+        };
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
         let found = self.store.read(|view| {
             let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
             let user = view.get(&USERS, &session.user)?;
-            Ok(user.map(|user| (session, user, view.get(&LAST_USED, &id).ok().flatten())))
+            let touched = view.get(&LAST_USED, &id)?;
+            Ok(user.map(|user| (session, user, touched)))
         })?;
-        let (session, user, used) = found.ok_or_else(ended)?;
+        let (session, user, touched) = found.ok_or_else(ended)?;
         let idle = Duration::from_mins(self.settings.idle_minutes);
-        let used = used.unwrap_or(session.created_at);
-        if !user.active || now >= session.expires_at || now.since(used) > idle {
+        let touched = touched.unwrap_or(session.created_at);
+        if !user.active || now >= session.expires_at || now.since(touched) > idle {
             return Err(ended());
         }
-        if now.since(used) > TOUCH_EVERY {
+        if now.since(touched) > TOUCH_EVERY {
             self.store.write_freeing(move |tx| {
                 let now = tx.now();
                 tx.put(&LAST_USED, &id, &now)
@@ -357,12 +371,17 @@ impl Identity {
     /// # Errors
     /// `csrf_invalid`.
     pub fn check_csrf(&self, caller: &Caller, word: Option<&str>) -> Result<(), Fault> {
-        let Some(session) = caller.session.filter(|_| caller.door == Door::Cookie) else { return Ok(()) };
+        let Some(session) = caller.session.filter(|_| caller.door == Door::Cookie) else {
+            return Ok(());
+        };
         let expected = self.csrf(session)?;
         if word.is_some_and(|word| secrets::same(word, &expected)) {
             return Ok(());
         }
-        Err(Fault::forbidden("csrf_invalid", "The X-CSRF-Token header is missing or not this session's."))
+        Err(Fault::forbidden(
+            "csrf_invalid",
+            "The X-CSRF-Token header is missing or not this session's.",
+        ))
     }
 
     /// Ends the caller's session.

@@ -78,9 +78,14 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
 }
 
 fn cookie(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get_all(COOKIE).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(';')).find_map(
-        |pair| pair.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v.to_owned()),
-    )
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|v| v.to_str().ok())
+        .flat_map(|v| v.split(';'))
+        .find_map(|pair| {
+            pair.trim().split_once('=').filter(|(key, _)| *key == name).map(|(_, v)| v.to_owned())
+        })
 }
 
 /// What a box says before anybody has signed in.
@@ -190,15 +195,19 @@ async fn set_up(
 #[serde(default)]
 struct LoginBody {
     /// The username.
+    #[schema(required = false)]
     username: String,
     /// The same, as the assistant's clients call it.
+    #[schema(required = false)]
     user: String,
     /// The same, as Chrona's clients call it.
+    #[schema(required = false)]
     email: String,
     /// The password.
     #[schema(value_type = String, format = Password)]
     password: Zeroizing<String>,
     /// The workstation.
+    #[schema(required = false)]
     hostname: String,
 }
 
@@ -264,7 +273,10 @@ impl From<User> for UserAnswer {
             role: user.role,
             is_system_admin: user.is_system_admin,
             is_active: user.active,
-            permissions: Right::ALL.iter().map(|right| (right.name(), rights.holds(*right))).collect(),
+            permissions: Right::ALL
+                .iter()
+                .map(|right| (right.name(), rights.holds(*right)))
+                .collect(),
             created_at: user.created_at,
         }
     }
@@ -316,7 +328,8 @@ async fn login(
         return Err(Fault::field("username", "missing", "'username' is missing.").into());
     };
     // Whoever signs in is nobody yet, whatever an old cookie says.
-    let caller = Caller { who: crate::base::caller::Who::Nobody, session: None, door: Door::Open, ..caller };
+    let caller =
+        Caller { who: crate::base::caller::Who::Nobody, session: None, door: Door::Open, ..caller };
     let shown = Credentials { name, password: body.password, hostname: body.hostname, client };
     let signed_in = run(move || desk.login(&caller, &shown)).await?;
     Ok(login_answer(&signed_in, peer))
@@ -336,7 +349,11 @@ struct LogoutAnswer {
 /// Ends the session that the request shows, at once and everywhere.
 #[utoipa::path(post, path = "/auth/logout", tag = "identity",
     responses((status = 200, body = LogoutAnswer), (status = 401, description = "Nobody is signed in")))]
-async fn logout(State(desk): State<Identity>, Asker(caller): Asker, peer: Peer) -> Result<Response, WebFault> {
+async fn logout(
+    State(desk): State<Identity>,
+    Asker(caller): Asker,
+    peer: Peer,
+) -> Result<Response, WebFault> {
     run(move || desk.logout(&caller)).await?;
     let answer = LogoutAnswer { status: "ok", success: true, message: "Déconnexion réussie" };
     let mut response = Json(answer).into_response();

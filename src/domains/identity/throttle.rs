@@ -46,7 +46,12 @@ impl Throttle {
     ///
     /// # Errors
     /// `too_many_attempts` with when to try again.
-    pub fn check(&self, clock: &dyn Clock, account: &str, address: Option<IpAddr>) -> Result<(), Fault> {
+    pub fn check(
+        &self,
+        clock: &dyn Clock,
+        account: &str,
+        address: Option<IpAddr>,
+    ) -> Result<(), Fault> {
         let now = clock.since_boot();
         let of_account = Self::left(&self.accounts, &account.to_owned(), now);
         let of_address = address.and_then(|a| Self::left(&self.addresses, &a, now));
@@ -60,7 +65,11 @@ impl Throttle {
         }
     }
 
-    fn left<K: Eq + std::hash::Hash>(map: &Mutex<HashMap<K, Count>>, key: &K, now: Duration) -> Option<Duration> {
+    fn left<K: Eq + std::hash::Hash>(
+        map: &Mutex<HashMap<K, Count>>,
+        key: &K,
+        now: Duration,
+    ) -> Option<Duration> {
         let map = map.lock().unwrap_or_else(PoisonError::into_inner);
         map.get(key).and_then(|count| count.until.checked_sub(now)).filter(|left| !left.is_zero())
     }
@@ -73,7 +82,8 @@ impl Throttle {
                 return ACCOUNT_CLOSED;
             }
             let step = count.failures.saturating_sub(ACCOUNT_FREE) as usize;
-            let pause = step.checked_sub(1).map(|i| ACCOUNT_PAUSES.get(i).or(ACCOUNT_PAUSES.last()));
+            let pause =
+                step.checked_sub(1).map(|i| ACCOUNT_PAUSES.get(i).or(ACCOUNT_PAUSES.last()));
             Duration::from_secs(pause.flatten().copied().unwrap_or(0))
         });
         if let Some(address) = address.filter(|a| !a.is_loopback()) {

@@ -11,6 +11,8 @@ use crate::store::{Deed, Reader, Tx, all};
 
 /// The longest name of a person or a site, characters.
 const NAME_MAX: usize = 100;
+/// A username of so many characters must not stand in its password; a shorter one stands in many words.
+const NAME_IN_PASSWORD: usize = 4;
 /// The longest password, bytes; Argon2 takes more, a person does not need more.
 const PASSWORD_MAX: usize = 1024;
 
@@ -64,7 +66,11 @@ fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
     if length == 0 {
         fields.push(wrong(field, "missing", format!("'{field}' must not be empty.")));
     } else if length > NAME_MAX {
-        fields.push(wrong(field, "string_too_long", format!("'{field}' has more than {NAME_MAX} characters.")));
+        fields.push(wrong(
+            field,
+            "string_too_long",
+            format!("'{field}' has more than {NAME_MAX} characters."),
+        ));
     } else if name.chars().any(char::is_control) {
         fields.push(wrong(field, "string_pattern", format!("'{field}' has control characters.")));
     }
@@ -85,7 +91,11 @@ pub(super) fn check_site(answers: &SetUp) -> Result<(), Fault> {
     check_name("site", &answers.site, &mut fields);
     check_language(&answers.language, false, &mut fields);
     if jiff::tz::TimeZone::get(&answers.time_zone).is_err() {
-        fields.push(wrong("time_zone", "enum", format!("There is no time zone '{}'.", answers.time_zone)));
+        fields.push(wrong(
+            "time_zone",
+            "enum",
+            format!("There is no time zone '{}'.", answers.time_zone),
+        ));
     }
     let hex = answers.colour.strip_prefix('#');
     if !hex.is_some_and(|h| h.len() == 6 && h.chars().all(|c| c.is_ascii_hexdigit())) {
@@ -101,12 +111,24 @@ impl Identity {
             fields.push(wrong(
                 "password",
                 "string_too_short",
-                format!("A password has at least {min} characters; a short sentence is a good one."),
+                format!(
+                    "A password has at least {min} characters; a short sentence is a good one."
+                ),
             ));
         } else if password.len() > PASSWORD_MAX {
-            fields.push(wrong("password", "string_too_long", format!("A password has at most {PASSWORD_MAX} bytes.")));
-        } else if !username.is_empty() && password.to_lowercase().contains(&fold(username)) {
-            fields.push(wrong("password", "password_has_name", "A password must not contain the username."));
+            fields.push(wrong(
+                "password",
+                "string_too_long",
+                format!("A password has at most {PASSWORD_MAX} bytes."),
+            ));
+        } else if fold(username).chars().count() >= NAME_IN_PASSWORD
+            && password.to_lowercase().contains(&fold(username))
+        {
+            fields.push(wrong(
+                "password",
+                "password_has_name",
+                "A password must not contain the username.",
+            ));
         }
     }
 
@@ -118,7 +140,11 @@ impl Identity {
         let mut fields = Vec::new();
         check_name("username", &draft.username, &mut fields);
         if draft.username.contains(['\\', '/', '@']) {
-            fields.push(wrong("username", "string_pattern", "'username' must not contain \\, / or @."));
+            fields.push(wrong(
+                "username",
+                "string_pattern",
+                "'username' must not contain \\, / or @.",
+            ));
         }
         if !draft.email.is_empty() && !draft.email.contains('@') {
             fields.push(wrong("email", "string_pattern", "'email' is not an address."));
@@ -152,7 +178,9 @@ impl Identity {
     /// `right_missing`.
     pub fn list_users(&self, caller: &Caller) -> Result<Vec<User>, Fault> {
         caller.require(Right::ManageRights)?;
-        self.store.read(|view| Ok(view.list(&USERS, &all(), usize::MAX)?.into_iter().map(|(_, u)| u).collect()))
+        self.store.read(|view| {
+            Ok(view.list(&USERS, &all(), usize::MAX)?.into_iter().map(|(_, u)| u).collect())
+        })
     }
 
     /// Changes a user. A new password or a closed account ends the user's sessions at once.
@@ -169,7 +197,8 @@ impl Identity {
             fields.push(wrong("role", "enum", format!("There is no role '{role}'.")));
         }
         if let Some(password) = &edit.password {
-            self.check_password(password, "", &mut fields);
+            let user = self.store.read(|view| by_number(view, number))?;
+            self.check_password(password, &user.username, &mut fields);
         }
         if !fields.is_empty() {
             return Err(Fault::fields(fields));
@@ -180,12 +209,18 @@ impl Identity {
     }
 }
 
-fn change(tx: &mut Tx<'_>, caller: &Caller, number: u64, edit: &Edit, hash: Option<String>) -> Result<User, Fault> {
-    let id = tx.get(&USERS_BY_NUMBER, &number)?.ok_or_else(|| Fault::not_found("user"))?;
-    let old = tx.get(&USERS, &id)?.ok_or_else(|| Fault::not_found("user"))?;
+fn change(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    number: u64,
+    edit: &Edit,
+    hash: Option<String>,
+) -> Result<User, Fault> {
+    let old = by_number(tx, number)?;
+    let id = old.id;
     let mut user = old.clone();
     if let Some(name) = &edit.display_name {
-        user.display_name = name.trim().to_owned();
+        name.trim().clone_into(&mut user.display_name);
     }
     if let Some(role) = &edit.role {
         user.role.clone_from(role);
@@ -200,16 +235,28 @@ fn change(tx: &mut Tx<'_>, caller: &Caller, number: u64, edit: &Edit, hash: Opti
     if administers(&old) && !administers(&user) {
         let others = tx.list(&USERS, &all(), usize::MAX)?;
         if !others.iter().any(|(other, u)| *other != id && administers(u)) {
-            return Err(Fault::conflict("last_admin", "This is the last administrator; appoint another first."));
+            return Err(Fault::conflict(
+                "last_admin",
+                "This is the last administrator; appoint another first.",
+            ));
         }
     }
     user.lineage = old.lineage.then(tx.revision());
     tx.put(&USERS, &id, &user)?;
-    tx.journal(caller, Deed::new("user.edit", &user.username).before(&Shown::of(&old)).after(&Shown::of(&user)))?;
+    tx.journal(
+        caller,
+        Deed::new("user.edit", &user.username).before(&Shown::of(&old)).after(&Shown::of(&user)),
+    )?;
     if new_password || !user.active {
         end_sessions_of(tx, caller, id)?;
     }
     Ok(user)
+}
+
+/// The user that clients know by that integer, or `not_found`.
+fn by_number(reader: &impl Reader, number: u64) -> Result<User, Fault> {
+    let id = reader.get(&USERS_BY_NUMBER, &number)?.ok_or_else(|| Fault::not_found("user"))?;
+    reader.get(&USERS, &id)?.ok_or_else(|| Fault::not_found("user"))
 }
 
 fn administers(user: &User) -> bool {
@@ -242,12 +289,23 @@ impl<'u> Shown<'u> {
 ///
 /// # Errors
 /// `user_exists`.
-pub(super) fn create(tx: &mut Tx<'_>, caller: &Caller, draft: Draft, hash: String) -> Result<User, Fault> {
-    let logins: Vec<String> =
-        [&draft.username, &draft.email].into_iter().filter(|l| !l.is_empty()).map(|l| fold(l)).collect();
+pub(super) fn create(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    draft: Draft,
+    hash: String,
+) -> Result<User, Fault> {
+    let logins: Vec<String> = [&draft.username, &draft.email]
+        .into_iter()
+        .filter(|l| !l.is_empty())
+        .map(|l| fold(l))
+        .collect();
     for login in &logins {
         if tx.has(&USERS_BY_LOGIN, login)? {
-            return Err(Fault::conflict("user_exists", format!("There is a user '{login}' already.")));
+            return Err(Fault::conflict(
+                "user_exists",
+                format!("There is a user '{login}' already."),
+            ));
         }
     }
     let number = tx.last(&USERS_BY_NUMBER, &all())?.map_or(1, |(number, _)| number + 1);

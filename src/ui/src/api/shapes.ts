@@ -9,6 +9,7 @@ type Success<Operation extends Record<string | number, any>> = NonNullable<
 
 /** Where other devices find the box is told only by boxes that listen on the network. */
 export type SetupState = Success<paths["/setup/state"]["get"]> & { https_addresses?: string[] };
+export type LoginBody = NonNullable<paths["/auth/login"]["post"]["requestBody"]>["content"]["application/json"];
 export type Login = Success<paths["/auth/login"]["post"]>;
 export type Me = Success<paths["/auth/me"]["get"]>;
 export type DocumentPage = Success<paths["/rag/documents"]["get"]>;

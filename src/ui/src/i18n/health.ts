@@ -9,13 +9,17 @@ export function levelOf(told: string): Level {
   return told === "ok" || told === "failed" ? told : "reduced";
 }
 
+/** A background task tells of itself as `task NAME`. */
+const TASK = "task ";
+
 export function partName(name: string): string {
+  if (name.startsWith(TASK)) return t("part.task", { name: name.slice(TASK.length) });
   const key = `part.${name}`;
   return has(key) ? t(key as Key) : name;
 }
 
 /** A sentence for a part at a level, or null where only the part itself can tell. */
 export function partAdvice(name: string, level: string): string | null {
-  const key = `part.${name}.${level}`;
+  const key = `part.${name.startsWith(TASK) ? "task" : name}.${level}`;
   return has(key) ? t(key as Key) : null;
 }

@@ -137,7 +137,7 @@ export function ago(value: string): string {
   for (const [unit, size] of STEPS) {
     if (Math.abs(seconds) >= size) return words.format(Math.round(seconds / size), unit);
   }
-  return words.format(0, "minute");
+  return t("justNow");
 }
 
 /** A length of time in its two largest units. */

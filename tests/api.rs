@@ -1,0 +1,8 @@
+//! The API of the whole box, opened in memory: tables of requests with what they answer.
+
+mod ask;
+mod every_route;
+mod papers;
+mod people;
+mod searches;
+mod spellings;

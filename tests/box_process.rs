@@ -1,0 +1,5 @@
+//! The real program in folders of its own: its command line, its ends good and bad, and what outlives them.
+
+mod ends;
+mod line;
+mod machine;

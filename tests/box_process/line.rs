@@ -1,0 +1,148 @@
+//! The command line: with a box that runs and with none, and what it ends with.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::machine::{Place, repository};
+
+const FIXTURES: &str = "tests/fixtures/documents";
+
+#[test]
+fn settings_cover_one_another_and_say_where_they_are_from() {
+    let place = Place::new();
+    fs::create_dir_all(&place.data).unwrap();
+    let file = "[search]\ndepth = 7\nvector_weight = 0.25\n[documents]\nfile_max_mib = 3\n[log]\nlevel = \"warn\"\n";
+    fs::write(place.data.join("ilot.toml"), file).unwrap();
+    let output = place
+        .command(&["check", "--json", "--set", "documents.file_max_mib=5"])
+        .env("ILOT_SEARCH_DEPTH", "8")
+        .env("ILOT_DOCUMENTS_FILE_MAX_MIB", "4")
+        .env("ILOT_SERCH_DEPTH", "9")
+        .output()
+        .unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (key, value, origin) in [
+        ("documents.file_max_mib", "5", "flag"),
+        ("search.depth", "8", "environment ILOT_SEARCH_DEPTH"),
+        ("search.vector_weight", "0.25", "file"),
+        ("log.level", "\"warn\"", "file"),
+        ("search.idle_unload_seconds", "600", "default"),
+        ("listen.https", "\"off\"", "flag"),
+    ] {
+        assert_eq!(report["settings"][key], json!({"value": value, "origin": origin}), "{key}");
+    }
+    let problems = report["problems"].to_string();
+    assert!(problems.contains("ILOT_SERCH_DEPTH") && problems.contains("no model"), "{problems}");
+    for wrong in ["search.deepth=1", "search.depth=many", "nonsense"] {
+        place.ends(&["check", "--set", wrong], 2);
+    }
+    fs::write(place.data.join("ilot.toml"), "[search\n").unwrap();
+    place.ends(&["check"], 2);
+    place.ends(&["serve"], 2);
+}
+
+#[test]
+fn what_needs_no_box_answers_without_one() {
+    let place = Place::new();
+    let version = env!("CARGO_PKG_VERSION");
+    assert_eq!(place.ends(&["version"], 0), format!("ilot {version}\n"));
+    assert_eq!(place.tells(&["version"], 0), json!({"name": "ilot", "version": version}));
+    assert!(place.ends(&["completions", "bash"], 0).contains("complete -F"));
+    let document: Value = serde_json::from_str(&place.ends(&["openapi"], 0)).unwrap();
+    assert!(document["paths"]["/rag/query"]["post"].is_object());
+    assert!(place.ends(&["--help"], 0).contains("Exit codes"));
+    for usage in [&["nonsense"][..], &["serve", "--nonsense"], &["search"], &["docs", "add"], &[]] {
+        place.ends(usage, 2);
+    }
+    assert!(!place.data.exists(), "a command that needs no box made a folder");
+}
+
+#[test]
+fn without_a_model_it_starts_and_says_so() {
+    let place = Place::new();
+    let running = place.home(&[]);
+    running.add("un.txt", b"Le conducteur prend sa pause au quai.");
+    let status = running.settle();
+    assert_eq!(status["model"]["present"], false);
+    let detail = running.get("/health/detail").json();
+    assert_eq!(detail["parts"]["model"]["level"], "reduced", "{detail}");
+    let found = running.send("POST", "/rag/query", &json!({"query": "pause"})).json();
+    assert_eq!(
+        (&found["lexical_only"], found["results"].as_array().unwrap().len()),
+        (&json!(true), 1)
+    );
+}
+
+/// Every verb does the same with a box that runs and with one opened for it.
+#[test]
+fn documents_and_users_go_by_the_line_whether_the_box_runs_or_not() {
+    for runs in [true, false] {
+        let place = Place::new();
+        let password = place.folder.path().join("password");
+        let password = password.to_str().unwrap();
+        let running = runs.then(|| place.serve(&[]));
+        place
+            .ends(&["setup", "--site", "Dépôt", "--admin", "chef", "--password-file", password], 0);
+
+        let papers = place.write("papiers/un.txt", "Les coquelicots du quai.");
+        place.write("papiers/sous/deux.md", "# Pervenches\n\nLes pervenches du quai.");
+        let folder = papers.parent().unwrap().to_str().unwrap();
+        let added = place.tells(&["docs", "add", folder, "--collection", "notes"], 0);
+        assert_eq!(added["items"].as_array().unwrap().len(), 2, "{added}");
+        assert_eq!(added["documents"][0]["state"], "ready");
+        let listed = place.tells(&["docs", "list"], 0);
+        assert_eq!(listed["total"], 2);
+        let id = added["items"][0]["id"].as_str().unwrap();
+        assert!(place.ends(&["docs", "show", id], 0).contains("du quai."));
+        let found = place.tells(&["search", "pervenches", "--collection", "notes"], 0);
+        assert_eq!(found["results"][0]["source"]["path"], "papiers/sous/deux.md", "{found}");
+        place.ends(&["search", "introuvable"], 3);
+        place.ends(&["search", "quai", "--collection", "none"], 3);
+        place.ends(&["docs", "reindex"], 0);
+        place.ends(&["docs", "reindex", id], 0);
+        place.ends(&["docs", "delete", id], 0);
+        place.ends(&["docs", "delete", id], 3);
+        place.ends(&["docs", "add", "/nonexistent"], 3);
+        let scan = repository().join(FIXTURES).join("scan.pdf");
+        place.ends(&["docs", "add", scan.to_str().unwrap()], 6);
+
+        place.ends(&["user", "add", "anna", "--role", "planner", "--password-file", password], 0);
+        place.ends(&["user", "add", "anna", "--password-file", password], 4);
+        place.ends(&["user", "add", "bert", "--role", "roi", "--password-file", password], 2);
+        place.ends(&["user", "disable", "ANNA"], 0);
+        place.ends(&["user", "disable", "chef"], 4);
+        place.ends(&["user", "disable", "nobody"], 3);
+        place.ends(&["user", "enable", "anna"], 0);
+        place.ends(&["user", "password", "anna", "--password-file", password], 0);
+        let users = place.tells(&["user", "list"], 0);
+        assert_eq!(users[1]["username"], "anna", "{users}");
+        assert_eq!(place.tells(&["doctor"], 0)["parts"]["store"]["level"], "ok");
+        if let Some(running) = running {
+            assert_eq!(running.stop().0, Some(0));
+        }
+        place.ends(&["check", "--store"], 0);
+    }
+}
+
+/// The sample depot goes into a fresh box that runs, and into one that does not.
+#[test]
+fn the_sample_depot_is_learned_whole() {
+    let from = repository().join("deploy/demo");
+    let from = from.to_str().unwrap();
+    for runs in [true, false] {
+        let place = Place::new();
+        let running = runs.then(|| place.serve(&[]));
+        let made = place.tells(&["demo", "--from", from], 0);
+        assert_eq!(made["username"], "demo", "{made}");
+        assert!(made["password"].as_str().unwrap().len() >= 12, "{made}");
+        let listed = place.tells(&["docs", "list", "--limit", "1000"], 0);
+        assert_eq!(listed["counts"]["failed"], 0, "{listed}");
+        assert_eq!(listed["counts"]["ready"], listed["total"]);
+        assert!(listed["total"].as_u64().unwrap() >= 20, "{}", listed["total"]);
+        let again = place.tells(&["demo", "--from", from], 0);
+        assert_eq!(again["password"], Value::Null);
+        drop(running);
+    }
+    Place::new().ends(&["demo", "--from", "/nonexistent"], 3);
+}

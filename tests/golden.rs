@@ -1,0 +1,270 @@
+//! What must not change by accident: the bytes of every record, the routes' description, the codes of faults.
+
+use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ilot::base::clock::Moment;
+use ilot::base::id::{Id, Lineage, Revision};
+use ilot::domains::assistant::adding::{Added, Outcome};
+use ilot::domains::assistant::records::{
+    Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
+};
+use ilot::domains::identity::records::{Session, Site, User};
+use ilot::engines::readers::Heading;
+use ilot::store::Record;
+
+use crate::house::tree::tree;
+
+/// Set to rewrite the golden files of texts; records have no such way, since bytes on a disk have none.
+const UPDATE: &str = "UPDATE_GOLDEN";
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+}
+
+/// Compares `now` with a golden file, or writes it there when that is wished.
+fn compare(name: &str, now: &str) {
+    let path = golden(name);
+    if std::env::var_os(UPDATE).is_some() {
+        fs::write(&path, now).unwrap();
+        return;
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    let differs = kept.lines().zip(now.lines()).enumerate().find(|(_, (a, b))| a != b);
+    assert!(
+        kept == now,
+        "tests/golden/{name} is not what the program says, from {:?} on.\n\
+         If that is meant, run the tests with {UPDATE}=1 and look at the difference.",
+        differs.map_or(kept.lines().count().min(now.lines().count()), |(line, _)| line + 1)
+    );
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        use std::fmt::Write;
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+/// A record's bytes are those kept here, and those kept here are read as the record.
+fn stands<R: Record + PartialEq + Debug>(name: &str, record: &R, kept: &str) {
+    let now = hex(&record.encode().unwrap());
+    let advice = "Boxes have such rows on their disks: raise VERSION and add a step to app/schema.rs, \
+                  then keep the new bytes here.";
+    assert_eq!(now, kept, "{name} is written otherwise than it was. {advice}");
+    assert_eq!(&R::decode(&bytes(kept)).unwrap(), record, "{name} is read otherwise. {advice}");
+}
+
+const MOMENT: Moment = Moment(1_764_000_000_123);
+
+fn id(last: u8) -> Id {
+    Id([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, last])
+}
+
+fn lineage() -> Lineage {
+    let born = Lineage::born(Revision { site: id(0xa0), count: 7 });
+    born.then(Revision { site: id(0xa0), count: 300 })
+}
+
+fn document() -> Document {
+    Document {
+        id: id(1),
+        lineage: lineage(),
+        collection: "général".into(),
+        path: "a/b.md".into(),
+        title: "Règlement".into(),
+        author: Some("Anna".into()),
+        media_type: "text/markdown".into(),
+        size: 1234,
+        sha256: [0x5a; 32],
+        language: "fr".into(),
+        state: State::Failed,
+        failure: Some(Failure { code: "document_damaged".into(), detail: "x".into() }),
+        edition: Some(9),
+        passages: 3,
+        characters: 1200,
+        pages: None,
+        date: MOMENT,
+        added_at: MOMENT,
+        added_by: "anna".into(),
+    }
+}
+
+#[test]
+fn the_records_of_identity_keep_their_bytes() {
+    let user = User {
+        id: id(2),
+        lineage: Lineage::born(Revision { site: id(0xa0), count: 1 }),
+        number: 42,
+        username: "anna".into(),
+        email: "anna@depot.lan".into(),
+        display_name: "Anna É.".into(),
+        role: "planner".into(),
+        is_system_admin: false,
+        active: true,
+        must_change_password: true,
+        password: "$argon2id$".into(),
+        language: "fr".into(),
+        created_at: MOMENT,
+    };
+    stands("User", &user, USER);
+    let session = Session {
+        id: id(3),
+        user: id(2),
+        created_at: MOMENT,
+        expires_at: Moment(MOMENT.0 + 1),
+        address: Some("10.0.0.7".into()),
+        client: "curl/8".into(),
+        hostname: "PC-1".into(),
+    };
+    stands("Session", &session, SESSION);
+    let site = Site {
+        name: "Dépôt".into(),
+        language: "fr".into(),
+        time_zone: "Europe/Paris".into(),
+        colour: "#0f5e6b".into(),
+        set_up_at: MOMENT,
+    };
+    stands("Site", &site, SITE);
+}
+
+#[test]
+fn the_records_of_the_assistant_keep_their_bytes() {
+    stands("Document", &document(), DOCUMENT);
+    let added = Added { outcome: Outcome::Duplicate, document: document() };
+    stands("Added", &added, &format!("0103{}", &DOCUMENT[2..]));
+    let collection =
+        Collection { id: id(4), lineage: lineage(), name: "notes".into(), created_at: MOMENT };
+    stands("Collection", &collection, COLLECTION);
+    stands("File", &File { size: 70_000, parts: 2, holders: 1 }, "01f0a2040201");
+    let edition = Edition {
+        document: id(1),
+        collection: "notes".into(),
+        path: "a/b.md".into(),
+        title: "Règlement".into(),
+        language: "fr".into(),
+        date: MOMENT,
+        sha256: [0x5a; 32],
+        passages: 3,
+        characters: 1200,
+    };
+    stands("Edition", &edition, EDITION);
+    let headings = Headings(vec![Heading { at: 300, level: 2, text: "Pauses".into() }]);
+    stands("Headings", &headings, "0101ac020206506175736573");
+    let passage =
+        Passage {
+            start: 5, end: 300, heading: vec!["A".into(), "É".into()], text: "Texte".into()
+        };
+    stands("Passage", &passage, "0105ac0202014102c389055465787465");
+    stands("Seen", &Seen { size: 300, modified: MOMENT }, "01ac02f6a1bfe9d666");
+}
+
+/// Every state has its number on disk: one put in between would rename those behind it.
+#[test]
+fn the_states_keep_their_numbers() {
+    for (number, state) in
+        [State::Queued, State::Reading, State::Ready, State::Failed].iter().enumerate()
+    {
+        let edited = Document { state: *state, failure: None, ..document() };
+        let bytes = edited.encode().unwrap();
+        // Right behind the language `fr`.
+        let at = bytes.windows(3).position(|w| w == b"\x02fr").unwrap() + 3;
+        assert_eq!(usize::from(bytes[at]), number, "{state:?}");
+    }
+    for (number, outcome) in
+        [Outcome::Added, Outcome::Replaced, Outcome::Unchanged, Outcome::Duplicate]
+            .into_iter()
+            .enumerate()
+    {
+        let bytes = Added { outcome, document: document() }.encode().unwrap();
+        assert_eq!(usize::from(bytes[1]), number, "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_description_of_the_routes_is_the_one_the_pages_were_made_for() {
+    let mut now = ilot::app::commands::openapi::document().unwrap();
+    now.push('\n');
+    compare("openapi.json", &now);
+}
+
+#[test]
+fn the_codes_of_faults_are_known() {
+    let mut codes = BTreeSet::new();
+    for (path, text) in tree() {
+        // What only the command line says is not sent to anybody.
+        if path.starts_with("src/")
+            && path.ends_with(".rs")
+            && !path.starts_with("src/app/commands/")
+        {
+            codes.extend(codes_of(&text));
+        }
+    }
+    assert!(codes.len() > 60, "only {} codes were found: {codes:?}", codes.len());
+    let mut now = String::from("# Every code a fault can carry, gathered from the sources.\n");
+    for code in &codes {
+        now.push_str(code);
+        now.push('\n');
+    }
+    compare("fault_codes.txt", &now);
+}
+
+#[test]
+fn a_code_is_seen_however_its_fault_is_made() {
+    let source = r#"
+        fn f() { Fault::invalid("one_way", "x"); Fault::new(Kind::Full, "two_ways", y);
+            Fault::busy(
+                "three_ways", "z"); Self::new(Kind::Broken, "internal", doing); named("four_ways", "w") }
+        const KNOWN: [(&str, Kind); 1] = [("five_ways", Kind::TooLarge)];
+        #[cfg(test)]
+        mod tests { fn g() { Fault::invalid("no_way", "x") } }
+    "#;
+    let found: Vec<String> = codes_of(source).into_iter().collect();
+    assert_eq!(found, ["five_ways", "four_ways", "internal", "one_way", "three_ways", "two_ways"]);
+}
+
+/// The codes that a source text makes faults with.
+fn codes_of(source: &str) -> BTreeSet<String> {
+    const MAKERS: [&str; 7] = [
+        "Fault::invalid(",
+        "Fault::forbidden(",
+        "Fault::conflict(",
+        "Fault::too_large(",
+        "Fault::busy(",
+        "Fault::unavailable(",
+        "named(",
+    ];
+    let source = source.split("mod tests {").next().unwrap_or_default();
+    let mut found = BTreeSet::new();
+    for (at, _) in source.match_indices('"') {
+        let Some((word, after)) = source[at + 1..].split_once('"') else { break };
+        let is_code = !word.is_empty() && word.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        if !is_code {
+            continue;
+        }
+        let before = source[..at].trim_end();
+        let by_kind = before.strip_suffix(',').is_some_and(|before| {
+            let kind = before.trim_end_matches(|c: char| c.is_ascii_alphanumeric());
+            kind.ends_with("Kind::") && kind.len() < before.len()
+        });
+        let listed = before.ends_with('(') && after.starts_with(", Kind::");
+        if by_kind || listed || MAKERS.iter().any(|maker| before.ends_with(maker)) {
+            found.insert(word.to_owned());
+        }
+    }
+    found
+}
+
+const USER: &str = "010102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424026672f6a1bfe9d666";
+const SESSION: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d31";
+const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
+const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
+const COLLECTION: &str = "010102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
+const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";
