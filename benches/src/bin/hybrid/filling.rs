@@ -10,7 +10,7 @@ use half::f16;
 use ilot::app::settings::Config;
 use ilot::base::caller::Caller;
 use ilot::base::tasks::Handle;
-use ilot::domains::assistant::documents::Incoming;
+use ilot::domains::assistant::adding::Incoming;
 use ilot::domains::assistant::records::{Place, TO_EMBED, VECTORS, passage_number};
 use ilot::domains::assistant::{Assistant, Spooled};
 use ilot::domains::identity::SetUp;
