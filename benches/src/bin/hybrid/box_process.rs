@@ -170,6 +170,7 @@ impl Client {
         }
         let request = request.body(Full::new(Bytes::from(bytes)))?;
         let (status, bytes) = self.runtime.block_on(async {
+            self.sender.ready().await?;
             let answer = self.sender.send_request(request).await?;
             let status = answer.status();
             Ok::<_, hyper::Error>((status, answer.into_body().collect().await?.to_bytes()))
