@@ -104,7 +104,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("calamine", &["engines/readers"]),
     ("csv", &["engines/readers"]),
     ("encoding_rs", &["engines/readers"]),
-    ("libc", &["engines/readers"]),
+    ("libc", &["engines/readers", "base/memory"]),
     ("seccompiler", &["engines/readers"]),
     ("html5ever", &["engines/readers"]),
     ("mail_parser", &["engines/readers"]),

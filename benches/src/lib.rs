@@ -1,1 +1,6 @@
-//! Measurements of ilot, each a program of its own that prints a table.
+//! Measurements of ilot, each a program of its own that prints a table; here what they share.
+
+pub mod dice;
+pub mod process;
+pub mod squad;
+pub mod times;

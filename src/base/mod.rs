@@ -9,5 +9,6 @@ pub mod fault;
 pub mod health;
 pub mod id;
 pub mod mark;
+pub mod memory;
 pub mod paths;
 pub mod tasks;

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,15 +14,16 @@ use ilot::base::mark::Mark;
 use ilot::engines::embedding::Embedder;
 use ilot::engines::fulltext::{Change, Entry, Filter, FullText};
 use ilot::engines::vectors::{Vectors, Way};
+use ilot_benches::dice::{Dice, nearest};
+use ilot_benches::times::show;
+use ilot_benches::{process, squad};
 
-type Outcome = Result<(), Box<dyn Error>>;
+type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// As the built-in encoder's.
 const DIMENSION: usize = 384;
 /// Topics that the made-up vectors gather around.
 const CLUSTERS: usize = 200;
-/// How far a vector strays from its topic; real passages of one topic have cosines of about 0.5.
-const STRAY: f32 = 1.0;
 const QUERIES: usize = 500;
 
 fn main() -> Outcome {
@@ -41,79 +42,27 @@ fn main() -> Outcome {
     }
 }
 
-/// Numbers that are the same in every run.
-struct Dice(u64);
+/// Megabytes of this process in memory.
+fn resident() -> u64 {
+    process::memory("self").resident
+}
 
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.next() >> 33).unwrap_or_default() % end.max(1)
-    }
-
-    /// About normal, as the sum of twelve even ones.
-    fn normal(&mut self) -> f32 {
-        let even = |n: u64| f32::from(u16::try_from(n & 0xffff).unwrap_or_default()) / 65_536.0;
-        (0..3)
-            .map(|_| self.next())
-            .flat_map(|n| [n, n >> 16, n >> 32, n >> 48])
-            .map(even)
-            .sum::<f32>()
-            - 6.0
-    }
-
-    fn vector(&mut self) -> Vec<f32> {
-        (0..DIMENSION).map(|_| self.normal()).collect()
-    }
-
-    fn near(&mut self, centres: &[Vec<f32>]) -> Vec<f32> {
-        let centre = centres.get(self.below(centres.len())).cloned().unwrap_or_default();
-        let mut vector: Vec<f32> = centre.iter().map(|c| c + STRAY * self.normal()).collect();
-        let length = vector.iter().map(|v| v * v).sum::<f32>().sqrt();
-        vector.iter_mut().for_each(|v| *v /= length);
-        vector
-    }
+fn ids(found: &[usize]) -> HashSet<u64> {
+    found.iter().map(|id| *id as u64).collect()
 }
 
 fn mark(seq: u64) -> Mark {
     Mark { epoch: [1; 16], seq, schema: 1 }
 }
 
-/// Kilobytes of this process in memory.
-fn resident() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or_default()
-}
-
-/// Seconds of processor time this process has used, by the kernel's clock of 100 ticks a second.
-fn processor() -> f32 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = stat.rsplit(')').next().unwrap_or_default();
-    let ticks =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<f32>().ok());
-    ticks.sum::<f32>() / 100.0
-}
-
-fn show(name: &str, times: &mut [Duration]) {
-    times.sort_unstable();
-    let at = |part: usize| times.get(times.len() * part / 100).copied().unwrap_or_default();
-    println!("{name}: p50 {:.2?}, p99 {:.2?}, {} times", at(50), at(99), times.len());
-}
-
 fn vectors(count: usize) -> Outcome {
     println!("# {count} vectors of {DIMENSION} in {CLUSTERS} clusters");
     let folder = tempfile::tempdir()?;
     let mut dice = Dice(0x2545_f491_4f6c_dd1d);
-    let centres: Vec<Vec<f32>> = (0..CLUSTERS).map(|_| dice.vector()).collect();
+    let centres: Vec<Vec<f32>> = (0..CLUSTERS).map(|_| dice.vector(DIMENSION)).collect();
     let all: Vec<Vec<f32>> = (0..count).map(|_| dice.near(&centres)).collect();
     let asked: Vec<Vec<f32>> = (0..QUERIES).map(|_| dice.near(&centres)).collect();
-    let exact: Vec<HashSet<u64>> = asked.iter().map(|q| nearest(&all, q)).collect();
+    let exact: Vec<HashSet<u64>> = asked.iter().map(|q| ids(&nearest(&all, q))).collect();
 
     let vectors = Vectors::open(folder.path(), DIMENSION, "bench")?.with_graph_from(1);
     let start = Instant::now();
@@ -128,7 +77,7 @@ fn vectors(count: usize) -> Outcome {
     println!(
         "graph: built in {:.2?}, {} bytes for a point",
         start.elapsed(),
-        (resident() - before) * 1024 / count as u64
+        resident().saturating_sub(before) * 1_000_000 / count as u64
     );
     // Kept until here, so that the graph's memory is not taken out of what they leave behind.
     drop(all);
@@ -140,7 +89,7 @@ fn vectors(count: usize) -> Outcome {
     vectors.save_graph(mark(1))?;
     println!("graph saved in {:.2?}", start.elapsed());
     vectors.unload_if_idle(Duration::ZERO);
-    println!("resident after the graph was let go: {} MB", resident() / 1000);
+    println!("resident after the graph was let go: {} MB", resident());
     drop(vectors);
     let start = Instant::now();
     let vectors = Vectors::open(folder.path(), DIMENSION, "bench")?.with_graph_from(1);
@@ -149,15 +98,6 @@ fn vectors(count: usize) -> Outcome {
     vectors.load_graph(&|| false)?;
     println!("graph loaded in {:.2?}", start.elapsed());
     measure(&vectors, &asked, &exact, Way::Graph)
-}
-
-fn nearest(all: &[Vec<f32>], question: &[f32]) -> HashSet<u64> {
-    let mut scored: Vec<(f32, u64)> = (0..)
-        .zip(all)
-        .map(|(id, v)| (v.iter().zip(question).map(|(a, b)| a * b).sum::<f32>(), id))
-        .collect();
-    scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-    scored.into_iter().take(10).map(|(_, id)| id).collect()
 }
 
 fn measure(vectors: &Vectors, asked: &[Vec<f32>], exact: &[HashSet<u64>], way: Way) -> Outcome {
@@ -177,28 +117,10 @@ fn measure(vectors: &Vectors, asked: &[Vec<f32>], exact: &[HashSet<u64>], way: W
     Ok(())
 }
 
-fn squad() -> Result<(Vec<String>, Vec<String>), Box<dyn Error>> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let path = std::env::var_os("SQUAD")
-        .map_or_else(|| here.join("../../shared/data/piaf-v1.1.json"), PathBuf::from);
-    let json: serde_json::Value = serde_json::from_slice(&fs::read(path)?)?;
-    let (mut paragraphs, mut questions) = (Vec::new(), Vec::new());
-    for article in json["data"].as_array().into_iter().flatten() {
-        for paragraph in article["paragraphs"].as_array().into_iter().flatten() {
-            paragraphs.push(paragraph["context"].as_str().unwrap_or_default().to_owned());
-            for question in paragraph["qas"].as_array().into_iter().flatten() {
-                questions.push(question["question"].as_str().unwrap_or_default().to_owned());
-            }
-        }
-    }
-    Ok((paragraphs, questions))
-}
-
 fn by_words(count: usize) -> Outcome {
     println!("# {count} passages recombined from real sentences");
-    let (paragraphs, questions) = squad()?;
-    let sentences: Vec<&str> =
-        paragraphs.iter().flat_map(|p| p.split_inclusive(". ")).filter(|s| s.len() > 20).collect();
+    let (paragraphs, questions) = squad::read()?;
+    let sentences = squad::sentences(&paragraphs);
     let mut dice = Dice(7);
     let texts: Vec<String> = (0..count)
         .map(|_| {
@@ -270,7 +192,7 @@ fn walk(folder: &Path) -> u64 {
 }
 
 fn embed(count: usize) -> Outcome {
-    let (paragraphs, questions) = squad()?;
+    let (paragraphs, questions) = squad::read()?;
     let texts: Vec<&str> = paragraphs.iter().take(count).map(String::as_str).collect();
     println!("# {} paragraphs through the encoder", texts.len());
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/all-minilm-l6-v2");
@@ -282,9 +204,9 @@ fn embed(count: usize) -> Outcome {
     let tokens: usize =
         texts.iter().map(|t| embedder.tokens(t).map(|t| t.len())).sum::<Result<_, _>>()?;
     embedder.embed(texts.get(..8).unwrap_or_default())?;
-    let (start, spent) = (Instant::now(), processor());
+    let (start, spent) = (Instant::now(), process::processor());
     embedder.embed(&texts)?;
-    let (took, spent) = (start.elapsed().as_secs_f32(), processor() - spent);
+    let (took, spent) = (start.elapsed().as_secs_f32(), process::processor() - spent);
     println!(
         "ilot, one thread: {:.1} texts/s, {:.0} tokens/s, {:.0} tokens per CPU-second",
         texts.len() as f32 / took,
@@ -298,9 +220,9 @@ fn embed(count: usize) -> Outcome {
         times.push(start.elapsed());
     }
     show("one question", &mut times);
-    println!("resident {} MB", resident() / 1000);
+    println!("resident {} MB", resident());
     embedder.unload();
-    println!("resident {} MB after unloading", resident() / 1000);
+    println!("resident {} MB after unloading", resident());
     let folder = tempfile::tempdir()?;
     let list = folder.path().join("texts.json");
     fs::write(&list, serde_json::to_vec(&texts)?)?;

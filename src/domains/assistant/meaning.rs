@@ -10,6 +10,7 @@ use super::Assistant;
 use super::records::{EDITIONS, NOTES, PASSAGES, Passage, Place, TO_EMBED, VECTORS};
 use crate::base::fault::Fault;
 use crate::base::health::Level;
+use crate::base::memory;
 use crate::base::tasks::Handle;
 use crate::engines::embedding::Embedder;
 use crate::engines::vectors::Vectors;
@@ -17,6 +18,8 @@ use crate::store::{Blob, Reader, all};
 
 /// Passages embedded in one batch: large enough for the processor, small enough to stop soon.
 const BATCH: usize = 32;
+/// How long the index of words keeps its writer when there is nothing to index.
+const WRITER_IDLE: Duration = Duration::from_secs(30);
 /// The note that says which model made the vectors.
 const MODEL: &str = "vectors_model";
 /// The part of the box that the health page knows the model by.
@@ -164,15 +167,15 @@ impl Assistant {
     /// What the index says; searches go on by comparing every row.
     pub fn tend_memory(&self, handle: &Handle) -> Result<(), Fault> {
         let idle = Duration::from_secs(self.settings.search.idle_unload_seconds);
-        if let Some(embedder) = self.embedder()
-            && embedder.unload_if_idle(idle)
-        {
-            tracing::debug!("the model's memory was given back");
+        let model = self.embedder().is_some_and(|model| model.unload_if_idle(idle));
+        let graph = self.vectors().is_some_and(|vectors| vectors.unload_if_idle(idle));
+        let writer = self.words().close_if_idle(WRITER_IDLE)?;
+        if model || graph || writer {
+            memory::give_back();
+            tracing::debug!(model, graph, writer, "memory was given back");
         }
         let Some(vectors) = self.vectors() else { return Ok(()) };
-        if vectors.unload_if_idle(idle) {
-            tracing::debug!("the graph's memory was given back");
-        } else if self.searched_within(idle) && (vectors.wants_graph() || vectors.needs_rebuild()) {
+        if self.searched_within(idle) && (vectors.wants_graph() || vectors.needs_rebuild()) {
             if vectors.needs_rebuild() {
                 vectors.rebuild_graph(&|| handle.stopped())?;
             } else {

@@ -80,6 +80,8 @@ pub struct SearchSettings {
     pub model: String,
     /// What the meaning counts in the common score; the words count the rest.
     pub vector_weight: f32,
+    /// The same for passages in a language that the model was not made for.
+    pub vector_weight_foreign: f32,
     /// How many passages each retriever proposes.
     pub depth: usize,
     /// After how long without a search memory is given back, seconds.
@@ -91,6 +93,7 @@ impl Default for SearchSettings {
         Self {
             model: "all-minilm-l6-v2".into(),
             vector_weight: fusion::VECTOR_WEIGHT,
+            vector_weight_foreign: fusion::VECTOR_WEIGHT_FOREIGN,
             depth: 100,
             idle_unload_seconds: 600,
         }

@@ -220,13 +220,19 @@ impl Assistant {
     }
 
     fn fused(&self, hits: &Hits, dense: Option<Dense>) -> Result<Vec<Fused>, Fault> {
-        let weight = self.settings.search.vector_weight;
-        let (Some(dense), Some(vectors)) = (dense, self.vectors()) else {
-            return Ok(fuse(&hits.hits, &[], |_| None, 0.0));
+        let (Some(dense), Some(vectors), Some(model)) = (dense, self.vectors(), self.embedder())
+        else {
+            return Ok(fuse(&hits.hits, &[], |_| None, |_| 0.0));
         };
         let ids: Vec<u64> = hits.hits.iter().map(|(id, _)| *id).collect();
         let cosines: HashMap<u64, f32> =
             vectors.cosines(&dense.vector, &ids)?.into_iter().collect();
+        let settings = &self.settings.search;
+        let editions = self.desk.editions.read().unwrap_or_else(PoisonError::into_inner);
+        let weight = |id| match editions.get(&place_of(id).0) {
+            Some(known) if !model.card().reads(&known.language) => settings.vector_weight_foreign,
+            _ => settings.vector_weight,
+        };
         Ok(fuse(&hits.hits, &dense.near, |id| cosines.get(&id).copied(), weight))
     }
 

@@ -28,6 +28,9 @@ pub struct Card {
     pub max_tokens: usize,
     /// How a text's tokens become one vector.
     pub pooling: Pooling,
+    /// The languages it was made for, as `en`; none named means all.
+    #[serde(default)]
+    pub languages: Vec<String>,
     /// Where the files are from; a customer's own model may leave it out.
     #[serde(default)]
     pub source: Option<Source>,
@@ -102,6 +105,11 @@ pub struct CardFile {
 }
 
 impl Card {
+    /// Whether the model was made for texts of this language, as `fr`.
+    pub fn reads(&self, language: &str) -> bool {
+        self.languages.is_empty() || self.languages.iter().any(|known| known == language)
+    }
+
     /// Reads the card of the model in `folder`.
     ///
     /// # Errors

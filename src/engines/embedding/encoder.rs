@@ -9,6 +9,7 @@ use serde::Deserialize;
 use tokenizers::{Tokenizer, TruncationParams};
 
 use super::card::{Architecture, Card, Pooling, damaged};
+use super::few_rows::FewRows;
 use super::kernels::{Attention, BiasGelu, JoinNorm};
 use crate::base::fault::Fault;
 
@@ -43,6 +44,9 @@ impl Matrix {
     }
 
     fn product(&self, x: &Tensor) -> Result<Tensor> {
+        if FewRows::fits(x, &self.0)? {
+            return x.apply_op2_no_bwd(&self.0, &FewRows);
+        }
         x.matmul(&self.0.t()?)
     }
 }

@@ -46,11 +46,13 @@ macro_rules! for_this_processor {
     };
 }
 
+pub(super) use for_this_processor;
+
 /// Lanes that sums are kept in, so that they can be added side by side.
-const LANES: usize = 16;
+pub(super) const LANES: usize = 16;
 
 /// The values of a contiguous f32 tensor.
-fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
+pub(super) fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
     match (storage, layout.contiguous_offsets()) {
         (CpuStorage::F32(all), Some((from, to))) => Ok(all.get(from..to).unwrap_or_default()),
         _ => bail!("this step works on contiguous f32 tensors"),
@@ -60,7 +62,7 @@ fn values<'a>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [f32]> {
 /// `a * b + c`, in one rounding where that is one instruction and in two where it is a call.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "it must be compiled again for each processor feature")]
-fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
+pub(super) fn fma<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 

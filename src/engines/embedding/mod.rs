@@ -5,6 +5,8 @@
 pub mod card;
 #[cfg(feature = "models")]
 mod encoder;
+#[cfg(feature = "models")]
+mod few_rows;
 mod files;
 #[cfg(feature = "models")]
 mod kernels;

@@ -13,6 +13,7 @@ use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tantivy::directory::MmapDirectory;
 use tantivy::index::SegmentComponent;
@@ -79,6 +80,12 @@ pub enum Change<'a> {
     Remove(u64),
 }
 
+/// Where the writer sits while there is something to index.
+struct Seat {
+    writer: Option<IndexWriter>,
+    used: Instant,
+}
+
 /// An index of passages. Shared by reference between threads; one writes at a time.
 pub struct FullText {
     root: PathBuf,
@@ -86,7 +93,7 @@ pub struct FullText {
     index: Index,
     fields: Fields,
     reader: IndexReader,
-    writer: Mutex<Option<IndexWriter>>,
+    writer: Mutex<Seat>,
 }
 
 impl FullText {
@@ -167,7 +174,7 @@ impl FullText {
             index,
             fields,
             reader,
-            writer: Mutex::new(None),
+            writer: Mutex::new(Seat { writer: None, used: Instant::now() }),
         })
     }
 
@@ -251,22 +258,18 @@ impl FullText {
         let done = caught(|| self.commit(&mut seat, changes, mark));
         if done.is_err() {
             // tantivy's writer is of no use after an error; the next one starts at the last commit.
-            *seat = None;
+            seat.writer = None;
         }
         done
     }
 
-    fn commit(
-        &self,
-        seat: &mut Option<IndexWriter>,
-        changes: &[Change],
-        mark: Mark,
-    ) -> Result<(), Fault> {
+    fn commit(&self, seat: &mut Seat, changes: &[Change], mark: Mark) -> Result<(), Fault> {
         let broken = |e| Fault::broken("writing to the index", e);
-        if seat.is_none() {
-            *seat = Some(self.start_writer().map_err(broken)?);
+        seat.used = Instant::now();
+        if seat.writer.is_none() {
+            seat.writer = Some(self.start_writer().map_err(broken)?);
         }
-        let Some(writer) = seat.as_mut() else { return Ok(()) };
+        let Some(writer) = seat.writer.as_mut() else { return Ok(()) };
         for change in changes {
             match change {
                 Change::Put(entry) => {
@@ -311,14 +314,29 @@ impl FullText {
     /// # Errors
     /// `Broken` with what tantivy says; the index is as of its last commit then.
     pub fn close(&self) -> Result<(), Fault> {
-        let Some(writer) = self.seat().take() else { return Ok(()) };
+        let Some(writer) = self.seat().writer.take() else { return Ok(()) };
         caught(|| {
             writer.wait_merging_threads().map_err(|e| Fault::broken("closing the index", e))
         })?;
         self.reader.reload().map_err(|e| Fault::broken("reading the index again", e))
     }
 
-    fn seat(&self) -> MutexGuard<'_, Option<IndexWriter>> {
+    /// Closes the writer when nothing was indexed for `after`; true when it did.
+    ///
+    /// # Errors
+    /// As [`Self::close`].
+    pub fn close_if_idle(&self, after: Duration) -> Result<bool, Fault> {
+        let idle = {
+            let seat = self.seat();
+            seat.writer.is_some() && seat.used.elapsed() >= after
+        };
+        if idle {
+            self.close()?;
+        }
+        Ok(idle)
+    }
+
+    fn seat(&self) -> MutexGuard<'_, Seat> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
