@@ -26,15 +26,15 @@ pub struct Fused {
 
 /// Fuses the passages found by words (with BM25) and by vectors (with cosines), best first.
 ///
-/// Each side is divided by its best score and counts its share: for the vectors `weight_of` the
-/// passage, for the words the rest. `cosine_of` gives the cosine of a passage that only the words found, so that it
+/// Each side is divided by its best score and counts its share: `weight` for the vectors, the rest
+/// for the words. `cosine_of` gives the cosine of a passage that only the words found, so that it
 /// is not treated as if its meaning were unknown; a negative cosine counts as none. Passages with
 /// the same score keep the order of their ids.
 pub fn fuse(
     lexical: &[(u64, f32)],
     dense: &[(u64, f32)],
     cosine_of: impl Fn(u64) -> Option<f32>,
-    weight_of: impl Fn(u64) -> f32,
+    weight: f32,
 ) -> Vec<Fused> {
     struct Sides {
         words: Option<f32>,
@@ -48,16 +48,16 @@ pub fn fuse(
         sides.entry(*id).or_insert(Sides { words: None, meaning: None }).meaning = Some(*cosine);
     }
     // With nothing on one side the other decides alone, at its full scale.
-    let weight = |id| match (lexical.is_empty(), dense.is_empty()) {
+    let weight = match (lexical.is_empty(), dense.is_empty()) {
         (true, _) => 1.0,
         (false, true) => 0.0,
-        (false, false) => weight_of(id).clamp(0.0, 1.0),
+        (false, false) => weight.clamp(0.0, 1.0),
     };
     let rated: Vec<(Fused, f32, f32)> = sides
         .into_iter()
         .map(|(id, side)| {
             let cosine = match side.meaning {
-                None if !dense.is_empty() => cosine_of(id),
+                None if weight > 0.0 => cosine_of(id),
                 known => known,
             };
             let fused = Fused {
@@ -73,11 +73,10 @@ pub fn fuse(
     let best_meaning = rated.iter().map(|(_, _, meaning)| *meaning).fold(0.0, f32::max);
     let mut fused: Vec<Fused> = rated
         .into_iter()
-        .map(|(fused, words, meaning)| {
-            let weight = weight(fused.id);
-            let score =
-                weight * share(meaning, best_meaning) + (1.0 - weight) * share(words, best_words);
-            Fused { score, ..fused }
+        .map(|(fused, words, meaning)| Fused {
+            score: weight * share(meaning, best_meaning)
+                + (1.0 - weight) * share(words, best_words),
+            ..fused
         })
         .collect();
     fused.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
@@ -104,7 +103,7 @@ mod tests {
     #[test]
     fn both_sides_count_their_share() {
         let cosines = |id| (id == 2).then_some(0.3);
-        let fused = fuse(&[(1, 10.0), (2, 8.0)], &[(3, 0.9), (1, 0.45)], cosines, |_| 0.4);
+        let fused = fuse(&[(1, 10.0), (2, 8.0)], &[(3, 0.9), (1, 0.45)], cosines, 0.4);
         assert_eq!(ids(&fused), [1, 2, 3]);
         let scores: Vec<f32> = fused.iter().map(|f| f.score).collect();
         for (score, want) in scores.iter().zip([0.6 + 0.2, 0.48 + 0.4 / 3.0, 0.4]) {
@@ -115,28 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn a_passage_counts_by_its_own_weight() {
-        let sides = [(1, 1.0), (2, 1.0)];
-        let fused = fuse(&sides, &[(1, 0.5), (2, 0.5), (3, 1.0)], |_| None, |id| 0.2 * id as f32);
-        let scores: Vec<(u64, f32)> = fused.iter().map(|f| (f.id, f.score)).collect();
-        assert_eq!(ids(&fused), [1, 2, 3]);
-        for ((_, score), want) in scores.iter().zip([0.9, 0.8, 0.6]) {
-            assert!((score - want).abs() < 1e-6, "{scores:?}");
-        }
-    }
-
-    #[test]
     fn an_empty_side_leaves_the_other_its_order_and_scale() {
-        assert_eq!(fuse(&[], &[], |_| None, |_| 0.4), []);
-        let words = fuse(&[(5, 4.0), (4, 1.0)], &[], |_| None, |_| 0.4);
+        assert_eq!(fuse(&[], &[], |_| None, 0.4), []);
+        let words = fuse(&[(5, 4.0), (4, 1.0)], &[], |_| None, 0.4);
         assert_eq!((ids(&words), words[0].score), (vec![5, 4], 1.0));
-        let meaning = fuse(&[], &[(5, |_| 0.4), (4, 0.1)], |_| None, |_| 0.4);
+        let meaning = fuse(&[], &[(5, 0.4), (4, 0.1)], |_| None, 0.4);
         assert_eq!((ids(&meaning), meaning[0].score), (vec![5, 4], 1.0));
     }
 
     #[test]
     fn negative_cosines_and_odd_scores_count_as_nothing() {
-        let fused = fuse(&[(1, 2.0)], &[(2, -0.5), (3, f32::NAN)], |_| Some(-1.0), |_| 0.4);
+        let fused = fuse(&[(1, 2.0)], &[(2, -0.5), (3, f32::NAN)], |_| Some(-1.0), 0.4);
         assert_eq!(ids(&fused), [1, 2, 3]);
         assert!(fused.iter().all(|f| (0.0..=1.0).contains(&f.score)));
     }
@@ -145,7 +133,7 @@ mod tests {
     fn ties_are_stable() {
         let lexical: Vec<(u64, f32)> = (0..50).rev().map(|id| (id, 1.0)).collect();
         for _ in 0..5 {
-            assert_eq!(ids(&fuse(&lexical, &[], |_| None, |_| 0.4)), (0..50).collect::<Vec<_>>());
+            assert_eq!(ids(&fuse(&lexical, &[], |_| None, 0.4)), (0..50).collect::<Vec<_>>());
         }
     }
 }

@@ -80,7 +80,7 @@ pub struct SearchSettings {
     pub model: String,
     /// What the meaning counts in the common score; the words count the rest.
     pub vector_weight: f32,
-    /// The same for passages in a language that the model was not made for.
+    /// The same for questions in a language that the model was not made for.
     pub vector_weight_foreign: f32,
     /// How many passages each retriever proposes.
     pub depth: usize,

@@ -27,6 +27,9 @@ pub const TOP_MAX: usize = 100;
 /// it the words alone decide.
 const ALLOWED_MAX: usize = 50_000;
 
+/// The first passages found by words tell the language of a question.
+const WITNESSES: usize = 10;
+
 /// A question.
 #[derive(Debug, Clone, Default)]
 pub struct Question {
@@ -220,20 +223,32 @@ impl Assistant {
     }
 
     fn fused(&self, hits: &Hits, dense: Option<Dense>) -> Result<Vec<Fused>, Fault> {
-        let (Some(dense), Some(vectors), Some(model)) = (dense, self.vectors(), self.embedder())
-        else {
-            return Ok(fuse(&hits.hits, &[], |_| None, |_| 0.0));
+        let (Some(dense), Some(vectors)) = (dense, self.vectors()) else {
+            return Ok(fuse(&hits.hits, &[], |_| None, 0.0));
         };
         let ids: Vec<u64> = hits.hits.iter().map(|(id, _)| *id).collect();
         let cosines: HashMap<u64, f32> =
             vectors.cosines(&dense.vector, &ids)?.into_iter().collect();
-        let settings = &self.settings.search;
-        let editions = self.desk.editions.read().unwrap_or_else(PoisonError::into_inner);
-        let weight = |id| match editions.get(&place_of(id).0) {
-            Some(known) if !model.card().reads(&known.language) => settings.vector_weight_foreign,
-            _ => settings.vector_weight,
-        };
+        let weight = self.vector_weight(&ids);
         Ok(fuse(&hits.hits, &dense.near, |id| cosines.get(&id).copied(), weight))
+    }
+
+    /// What the meaning counts for a question whose words found these passages: they are in its
+    /// language, which a question alone is too short to tell.
+    fn vector_weight(&self, ids: &[u64]) -> f32 {
+        let settings = &self.settings.search;
+        let Some(model) = self.embedder() else { return settings.vector_weight };
+        let editions = self.desk.editions.read().unwrap_or_else(PoisonError::into_inner);
+        let first = ids.get(..ids.len().min(WITNESSES)).unwrap_or(ids);
+        let foreign = |id: &&u64| {
+            let known = editions.get(&place_of(**id).0);
+            known.is_some_and(|known| !model.card().reads(&known.language))
+        };
+        if first.iter().filter(foreign).count() * 2 > first.len() {
+            settings.vector_weight_foreign
+        } else {
+            settings.vector_weight
+        }
     }
 
     fn note_search(&self) {
