@@ -38,6 +38,10 @@ use system::System;
 
 /// How long closing may take in all, the drain of connections included.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+/// How long another process's hold on the data folder is waited for.
+const LOCK_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked at meanwhile.
+const LOCK_LOOK: Duration = Duration::from_millis(20);
 /// What the tasks get in any case, however long the drain took.
 const CLOSE_LEAST: Duration = Duration::from_millis(500);
 /// What the authority's key is sealed for.
@@ -244,6 +248,8 @@ impl App {
     }
 }
 
+/// Locks the data folder, waiting a moment: a child that a killed box was just starting may hold the
+/// lock until it is gone.
 fn lock_folder(data: &DataFolder) -> Result<File, Fault> {
     let file = File::options()
         .create(true)
@@ -251,14 +257,24 @@ fn lock_folder(data: &DataFolder) -> Result<File, Fault> {
         .write(true)
         .open(data.lock())
         .map_err(|e| Fault::broken("opening the lock", e))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        // Some sticks' file systems know no locks; the store's own checks remain.
-        Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Fault::conflict(
-            "already_running",
-            format!("Another process has {} open.", data.root().display()),
-        )),
-        Err(e) => Err(Fault::broken("locking the data folder", e)),
+    let deadline = Instant::now() + LOCK_WAIT;
+    loop {
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            // Some sticks' file systems know no locks; the store's own checks remain.
+            Ok(()) | Err(rustix::io::Errno::NOSYS | rustix::io::Errno::OPNOTSUPP) => {
+                return Ok(file);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_LOOK);
+            }
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Fault::conflict(
+                    "already_running",
+                    format!("Another process has {} open.", data.root().display()),
+                ));
+            }
+            Err(e) => return Err(Fault::broken("locking the data folder", e)),
+        }
     }
 }
 
