@@ -1,5 +1,7 @@
 //! The page on which every route of the box is merged, and the order of what lies around them.
 
+use std::sync::Arc;
+
 use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
@@ -46,7 +48,7 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
     let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
-        .layer(from_fn_with_state(desks.identity.clone(), identity::routes::recognise));
+        .layer(from_fn_with_state(Arc::new(desks.identity.clone()), identity::routes::recognise));
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };

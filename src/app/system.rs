@@ -61,7 +61,7 @@ pub fn routes(system: System) -> OpenApiRouter {
         .routes(routes!(metrics))
         .routes(routes!(authority))
         .routes(routes!(settle_clock))
-        .with_state(system)
+        .with_state(Arc::new(system))
 }
 
 /// The answer that watchdogs and the five systems' clients poll for (one-server.md).
@@ -112,7 +112,7 @@ fn formatted(seconds: u64) -> String {
 
 /// Says that the box serves. Open to everybody and cheap; the truth in full is at `/health/detail`.
 #[utoipa::path(get, path = "/health", tag = "box", responses((status = 200, body = HealthAnswer)))]
-async fn health(State(system): State<System>) -> Json<HealthAnswer> {
+async fn health(State(system): State<Arc<System>>) -> Json<HealthAnswer> {
     let (now, uptime) = (system.clock.now(), system.uptime());
     let failed = |part: &str| system.health.of(part).is_some_and(|r| r.level == Level::Failed);
     let db_ok = !failed("store");
@@ -211,7 +211,7 @@ struct DetailAnswer {
 /// Tells how every part of the box is, and what to do about it.
 #[utoipa::path(get, path = "/health/detail", tag = "box",
     responses((status = 200, body = DetailAnswer), (status = 401, description = "Nobody is signed in")))]
-async fn detail(State(system): State<System>, Asker(caller): Asker) -> Answer<DetailAnswer> {
+async fn detail(State(system): State<Arc<System>>, Asker(caller): Asker) -> Answer<DetailAnswer> {
     caller.signed_in()?;
     let answer = run(move || {
         let kept = system.store.read(|view| view.get(&CLOCKS, &"wall".to_owned()))?;
@@ -236,7 +236,10 @@ async fn detail(State(system): State<System>, Asker(caller): Asker) -> Answer<De
 #[utoipa::path(get, path = "/metrics", tag = "box",
     responses((status = 200, description = "Prometheus text", content_type = "text/plain"),
         (status = 401, description = "Nobody is signed in")))]
-async fn metrics(State(system): State<System>, Asker(caller): Asker) -> Result<Response, WebFault> {
+async fn metrics(
+    State(system): State<Arc<System>>,
+    Asker(caller): Asker,
+) -> Result<Response, WebFault> {
     if !system.meters_open {
         caller.require(Right::AdminAccess)?;
     }
@@ -275,8 +278,8 @@ async fn metrics(State(system): State<System>, Asker(caller): Asker) -> Result<R
 #[utoipa::path(get, path = "/ca.crt", tag = "box",
     responses((status = 200, description = "A certificate, DER", content_type = "application/x-x509-ca-cert"),
         (status = 404, description = "There is no https")))]
-async fn authority(State(system): State<System>) -> Result<Response, WebFault> {
-    let tls = system.tls.ok_or_else(|| Fault::not_found("certificate"))?;
+async fn authority(State(system): State<Arc<System>>) -> Result<Response, WebFault> {
+    let tls = system.tls.as_ref().ok_or_else(|| Fault::not_found("certificate"))?;
     let headers = [
         (CONTENT_TYPE, "application/x-x509-ca-cert"),
         (CONTENT_DISPOSITION, "attachment; filename=\"ilot-ca.crt\""),
@@ -294,7 +297,10 @@ struct ClockSettled {
 /// Confirms that the clock is right now: ends the interval of doubt.
 #[utoipa::path(post, path = "/clock/settle", tag = "box",
     responses((status = 200, body = ClockSettled), (status = 403, description = "`right_missing`")))]
-async fn settle_clock(State(system): State<System>, Asker(caller): Asker) -> Answer<ClockSettled> {
+async fn settle_clock(
+    State(system): State<Arc<System>>,
+    Asker(caller): Asker,
+) -> Answer<ClockSettled> {
     caller.require(Right::AdminAccess)?;
     run(move || {
         system.store.write(move |tx| {

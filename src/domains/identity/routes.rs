@@ -1,5 +1,7 @@
 //! The identity door: set-up, signing in and out, users; and the layer that recognises a caller.
 
+use std::sync::Arc;
+
 use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
@@ -43,7 +45,11 @@ pub fn routes(desk: Identity) -> OpenApiRouter {
 /// Recognises the caller of every request: bearer first, then the cookie; an unsafe cookie request
 /// must show its session's word. A proof that is not good makes the caller nobody, so that open
 /// routes still answer.
-pub async fn recognise(State(desk): State<Identity>, mut request: Request, next: Next) -> Response {
+pub async fn recognise(
+    State(desk): State<Arc<Identity>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let headers = request.headers();
     let shown = bearer(headers)
         .map(|token| (token, Door::Bearer))

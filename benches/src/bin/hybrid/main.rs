@@ -33,7 +33,7 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 /// How long each number of clients asks.
 const SPAN: Duration = Duration::from_secs(10);
 /// Questions whose ten nearest passages are compared with the exact ones.
-const COMPARED: usize = 200;
+const COMPARED: usize = 500;
 /// Cold starts; the middle one counts.
 const STARTS: usize = 5;
 /// Passages that one question asks for, as the pages do.
