@@ -1,8 +1,5 @@
 //! The page on which every route of the box is merged, and the order of what lies around them.
 
-use std::sync::Arc;
-
-use axum::middleware::from_fn_with_state;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::system::{self, System, VERSION};
@@ -11,6 +8,7 @@ use crate::domains::assistant::{self, Assistant};
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
 use crate::web::layers::{Door, DoorOptions};
+use crate::web::recognition::Recognition;
 use crate::web::routes::{Spelling, split};
 use crate::web::{docs, pages};
 
@@ -45,10 +43,11 @@ pub fn document(desks: &Desks) -> utoipa::openapi::OpenApi {
 pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
     let (routes, document) = split(described(desks), VERSION);
     let spelling = Spelling::of(&document);
+    let desk = desks.identity.clone();
     let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
-        .layer(from_fn_with_state(Arc::new(desks.identity.clone()), identity::routes::recognise));
+        .layer(Recognition::by(move |request| identity::routes::recognise(&desk, request)));
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };

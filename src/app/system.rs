@@ -114,7 +114,7 @@ fn formatted(seconds: u64) -> String {
 #[utoipa::path(get, path = "/health", tag = "box", responses((status = 200, body = HealthAnswer)))]
 async fn health(State(system): State<Arc<System>>) -> Json<HealthAnswer> {
     let (now, uptime) = (system.clock.now(), system.uptime());
-    let failed = |part: &str| system.health.of(part).is_some_and(|r| r.level == Level::Failed);
+    let failed = |part: &str| system.health.level(part) == Some(Level::Failed);
     let db_ok = !failed("store");
     Json(HealthAnswer {
         status: "ok",
@@ -128,7 +128,7 @@ async fn health(State(system): State<Arc<System>>) -> Json<HealthAnswer> {
         plugins_count: 0,
         db: if db_ok { "ok" } else { "error" },
         db_ok,
-        faiss_ok: system.health.of("model").is_some_and(|r| r.level == Level::Ok),
+        faiss_ok: system.health.level("model") == Some(Level::Ok),
         llm: "missing",
         index_lag: system.assistant.lag(),
     })

@@ -81,6 +81,11 @@ impl Health {
         self.parts().clone()
     }
 
+    /// How `part` is, without its words.
+    pub fn level(&self, part: &str) -> Option<Level> {
+        self.parts().get(part).map(|report| report.level)
+    }
+
     /// What `part` last said.
     pub fn of(&self, part: &str) -> Option<Report> {
         self.parts().get(part).cloned()

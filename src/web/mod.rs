@@ -10,6 +10,7 @@ pub mod limits;
 pub mod meters;
 pub mod pages;
 pub mod peer;
+pub mod recognition;
 pub mod routes;
 pub mod run;
 pub mod squeeze;

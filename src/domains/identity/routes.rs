@@ -1,13 +1,10 @@
 //! The identity door: set-up, signing in and out, users; and the layer that recognises a caller.
 
-use std::sync::Arc;
-
 use std::collections::BTreeMap;
 
 use axum::extract::{Request, State};
 use axum::http::header::{AUTHORIZATION, COOKIE, SET_COOKIE, USER_AGENT};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -22,6 +19,7 @@ use crate::base::caller::{Caller, Door, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
+use crate::web::recognition::Recognised;
 use crate::web::{Answer, Asker, Json, Path, Peer, WebFault, run};
 
 /// The cookie a browser signs requests with.
@@ -42,23 +40,19 @@ pub fn routes(desk: Identity) -> OpenApiRouter {
         .with_state(desk)
 }
 
-/// Recognises the caller of every request: bearer first, then the cookie; an unsafe cookie request
-/// must show its session's word. A proof that is not good makes the caller nobody, so that open
-/// routes still answer.
-pub async fn recognise(
-    State(desk): State<Arc<Identity>>,
-    mut request: Request,
-    next: Next,
-) -> Response {
+/// Recognises the caller of a request: bearer first, then the cookie; an unsafe cookie request must
+/// show its session's word. A proof that is not good makes the caller nobody, so that open routes
+/// still answer. None when no proof is shown.
+pub fn recognise(desk: &Identity, request: &Request) -> Option<Recognised> {
     let headers = request.headers();
-    let shown = bearer(headers)
+    let (token, door) = bearer(headers)
         .map(|token| (token, Door::Bearer))
-        .or_else(|| cookie(headers, COOKIE_NAME).map(|token| (token, Door::Cookie)));
-    let Some((token, door)) = shown else { return next.run(request).await };
+        .or_else(|| cookie(headers, COOKIE_NAME).map(|token| (token, Door::Cookie)))?;
     let word = headers.get(CSRF_HEADER).and_then(|v| v.to_str().ok()).map(str::to_owned);
     let safe = request.method().is_safe();
     let peer = request.extensions().get::<Peer>().copied().unwrap_or_default();
-    let recognised = run(move || {
+    let desk = desk.clone();
+    Some(Box::pin(run(move || {
         let nobody = Caller::nobody(peer.address, "");
         match desk.recognise(nobody.clone(), &token, door) {
             Ok(caller) if safe => Ok(caller),
@@ -66,15 +60,7 @@ pub async fn recognise(
             Err(fault) if fault.kind == crate::base::fault::Kind::Unauthenticated => Ok(nobody),
             Err(fault) => Err(fault),
         }
-    })
-    .await;
-    match recognised {
-        Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
-        }
-        Err(fault) => fault.into_response(),
-    }
+    })))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

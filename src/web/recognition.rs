@@ -1,0 +1,86 @@
+//! The layer that finds out who asks: a request that shows no proof goes straight on.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use futures_util::future::{BoxFuture, Either};
+use tower::{Layer, Service};
+
+use super::WebFault;
+use crate::base::caller::Caller;
+
+/// Whoever a request's proof stands for, as soon as that is known.
+pub type Recognised = BoxFuture<'static, Result<Caller, WebFault>>;
+
+/// Asks `recogniser` about every request: none when it shows no proof of who asks.
+pub struct Recognition<F>(Arc<F>);
+
+impl<F: Fn(&Request) -> Option<Recognised>> Recognition<F> {
+    /// The layer.
+    pub fn by(recogniser: F) -> Self {
+        Self(Arc::new(recogniser))
+    }
+}
+
+impl<F> Clone for Recognition<F> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S, F> Layer<S> for Recognition<F> {
+    type Service = Recognising<S, F>;
+
+    fn layer(&self, inner: S) -> Recognising<S, F> {
+        Recognising { recogniser: self.0.clone(), inner }
+    }
+}
+
+/// What lies behind the layer.
+pub struct Recognising<S, F> {
+    recogniser: Arc<F>,
+    inner: S,
+}
+
+impl<S: Clone, F> Clone for Recognising<S, F> {
+    fn clone(&self) -> Self {
+        Self { recogniser: self.recogniser.clone(), inner: self.inner.clone() }
+    }
+}
+
+impl<S, F> Service<Request> for Recognising<S, F>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    F: Fn(&Request) -> Option<Recognised>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Either<S::Future, BoxFuture<'static, Result<Response, Infallible>>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let Some(recognised) = (self.recogniser)(&request) else {
+            // Most of what is asked so often that it counts: watchdogs, the pages' own files.
+            return Either::Left(self.inner.call(request));
+        };
+        // The service that was made ready is the one to call.
+        let next = self.inner.clone();
+        let mut ready = std::mem::replace(&mut self.inner, next);
+        Either::Right(Box::pin(async move {
+            match recognised.await {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
+                    ready.call(request).await
+                }
+                Err(fault) => Ok(fault.into_response()),
+            }
+        }))
+    }
+}
