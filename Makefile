@@ -59,8 +59,11 @@ demo: model-maybe build
 demo-files:
 	@$(PYTHON) deploy/demo/make.py
 
+# One idea a program; what each needs and means is in benches/README.md.
 bench: model
-	@$(CARGO) bench --locked -p ilot-benches $(ARGS)
+	@$(begin); $(CARGO) build --release --locked -p ilot -p ilot-benches
+	@for one in store serve "search vectors" "search words" hybrid; do \
+	  echo "-- $$one"; "$(TARGET)"/release/$$one || exit 1; done; $(end)
 
 bundle: pages model build
 	@deploy/bundle.sh --binary "$(BOX)" $(ARGS)
