@@ -1,7 +1,8 @@
 //! Durable writes per second: ilot's store, the same store one commit per request, and SQLite.
 //!
 //! Every write is one row of about 200 bytes and one journal row, answered only once it is on disk.
-//! `store [SECONDS] [CLIENTS] [FOLDER]`; FOLDER must lie on the disk that is to be measured.
+//! The contenders take turns, several rounds of them, for a disk's mood changes within a minute.
+//! `store [ROUNDS] [CLIENTS] [FOLDER]`; FOLDER must lie on the disk that is to be measured.
 //!
 //! On a virtual machine whose idle cores wake slowly, a contender that leaves them idle waits longer
 //! for each sync. Keep them awake for everybody to compare fairly, one line per core:
@@ -29,6 +30,8 @@ const ROW_BYTES: usize = 200;
 /// A page of the probe, bytes, and how many it goes round.
 const PAGE: usize = 4_096;
 const PROBE_PAGES: u64 = 1_024;
+/// How long one contender's turn takes.
+const TURN: Duration = Duration::from_millis(1500);
 /// How long each contender runs before it is measured, as a part of the measured time.
 const WARM_UP_PART: u32 = 5;
 
@@ -180,7 +183,11 @@ fn insert(connection: &mut Connection, number: u64) -> Outcome<()> {
 }
 
 fn sqlite(folder: &Path, shared: bool, clients: usize, span: Duration) -> Outcome<Score> {
-    let path = folder.join(if shared { "shared.sqlite" } else { "each.sqlite" });
+    let path = folder.join("bench.sqlite");
+    for end in ["", "-wal", "-shm"] {
+        // What an earlier turn left.
+        let _ = std::fs::remove_file(folder.join(format!("bench.sqlite{end}")));
+    }
     let first = connect(&path)?;
     if shared {
         let connection = Arc::new(Mutex::new(first));
@@ -201,7 +208,7 @@ fn sqlite(folder: &Path, shared: bool, clients: usize, span: Duration) -> Outcom
 
 fn main() -> Outcome<()> {
     let mut words = std::env::args().skip(1);
-    let seconds: u64 = words.next().map_or(Ok(4), |w| w.parse())?;
+    let rounds: usize = words.next().map_or(Ok(5), |w| w.parse())?;
     let clients: usize = words.next().map_or(Ok(64), |w| w.parse())?;
     let parent = match words.next() {
         Some(folder) => PathBuf::from(folder),
@@ -210,45 +217,70 @@ fn main() -> Outcome<()> {
     };
     let folder = parent.join(format!("store-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let span = Duration::from_secs(seconds);
-    let usual = StoreOptions::default();
-    let alone = StoreOptions { batch_max: 1, ..usual };
-    let run = || -> Outcome<(f64, Vec<Score>)> {
-        let bare = bare_syncs(&folder, span / WARM_UP_PART)?;
-        let scores = vec![
-            our_store("ilot, group commit", &folder, usual, clients, span)?,
-            our_store("ilot, one commit per request", &folder, alone, clients, span)?,
-            sqlite(&folder, false, clients, span)?,
-            sqlite(&folder, true, clients, span)?,
-        ];
-        Ok((bare, scores))
-    };
+    let run = || (0..rounds.max(1)).map(|_| round(&folder, clients)).collect::<Outcome<Vec<_>>>();
     let outcome = run();
     std::fs::remove_dir_all(&folder)?;
-    let (bare, scores) = outcome?;
-    print(&scores, bare, clients, seconds)
+    print(&outcome?, clients)
 }
 
-fn print(scores: &[Score], bare: f64, clients: usize, seconds: u64) -> Outcome<()> {
-    let ours = scores.first().map_or(0.0, Score::per_second);
+/// Every contender once: the disk's bare syncs a second, and what each did.
+fn round(folder: &Path, clients: usize) -> Outcome<(f64, Vec<Score>)> {
+    let usual = StoreOptions::default();
+    let alone = StoreOptions { batch_max: 1, ..usual };
+    let bare = bare_syncs(folder, TURN / WARM_UP_PART)?;
+    let scores = vec![
+        our_store("ilot, group commit", folder, usual, clients, TURN)?,
+        our_store("ilot, one commit per request", folder, alone, clients, TURN)?,
+        sqlite(folder, false, clients, TURN)?,
+        sqlite(folder, true, clients, TURN)?,
+    ];
+    Ok((bare, scores))
+}
+
+fn median(numbers: impl Iterator<Item = f64>) -> f64 {
+    let mut numbers: Vec<f64> = numbers.collect();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied().unwrap_or_default()
+}
+
+fn print(rounds: &[(f64, Vec<Score>)], clients: usize) -> Outcome<()> {
     println!(
-        "{clients} clients, {seconds} s each, {} cores, {bare:.0} bare syncs/s by one thread",
-        std::thread::available_parallelism()?
+        "{clients} clients, medians of {} rounds of {TURN:?} each, {} cores, {:.0} bare syncs/s by one thread",
+        rounds.len(),
+        std::thread::available_parallelism()?,
+        median(rounds.iter().map(|(bare, _)| *bare)),
     );
     println!(
-        "{:<34}{:>12}{:>10}{:>10}{:>12}{:>12}",
-        "contender", "writes/s", "p50 ms", "p99 ms", "syncs/write", "ilot is ×"
+        "{:<34}{:>12}{:>10}{:>10}{:>12}{:>12}{:>16}",
+        "contender", "writes/s", "p50 ms", "p99 ms", "syncs/write", "ilot is ×", "(in one round)"
     );
-    for score in scores {
-        println!(
-            "{:<34}{:>12.0}{:>10.2}{:>10.2}{:>12}{:>12.1}",
-            score.name,
-            score.per_second(),
-            score.p50.as_secs_f64() * 1e3,
-            score.p99.as_secs_f64() * 1e3,
-            score.syncs_per_write.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}")),
-            ours / score.per_second(),
-        );
+    let contenders = rounds.first().map_or(0, |(_, scores)| scores.len());
+    for at in 0..contenders {
+        print_one(rounds, at);
     }
     Ok(())
+}
+
+/// One contender's line. It is compared within each round, where all met the disk in much the same mood.
+fn print_one(rounds: &[(f64, Vec<Score>)], at: usize) {
+    let scores: Vec<&Score> = rounds.iter().filter_map(|(_, scores)| scores.get(at)).collect();
+    let ratio =
+        |scores: &[Score]| Some(scores.first()?.per_second() / scores.get(at)?.per_second());
+    let ratios: Vec<f64> = rounds.iter().filter_map(|(_, scores)| ratio(scores)).collect();
+    let of = |number: &dyn Fn(&Score) -> f64| median(scores.iter().map(|s| number(s)));
+    let syncs = scores.first().and_then(|s| s.syncs_per_write);
+    let (least, most) = (
+        ratios.iter().copied().fold(f64::INFINITY, f64::min),
+        ratios.iter().copied().fold(0.0, f64::max),
+    );
+    println!(
+        "{:<34}{:>12.0}{:>10.2}{:>10.2}{:>12}{:>12.1}{:>16}",
+        scores.first().map_or("", |s| s.name),
+        of(&Score::per_second),
+        of(&|s| s.p50.as_secs_f64() * 1e3),
+        of(&|s| s.p99.as_secs_f64() * 1e3),
+        syncs.map_or_else(|| "-".to_owned(), |s| format!("{s:.3}")),
+        median(ratios.iter().copied()),
+        format!("{least:.1} to {most:.1}"),
+    );
 }
