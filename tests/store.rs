@@ -285,6 +285,21 @@ struct Tally {
     broken: Vec<String>,
 }
 
+impl Tally {
+    /// Whether there was enough of everything to prove something.
+    fn tells_enough(&self) -> bool {
+        self.acknowledged > 4_000 && self.cut_opening > 60 && self.kept_unanswered > 10
+    }
+
+    fn add(&mut self, more: Self) {
+        self.acknowledged += more.acknowledged;
+        self.cuts += more.cuts;
+        self.cut_opening += more.cut_opening;
+        self.kept_unanswered += more.kept_unanswered;
+        self.broken.extend(more.broken);
+    }
+}
+
 /// Runs a disk for each seed through `lives`, or until it breaks its word.
 fn run_trials(seeds: Range<u64>, lives: u32, options: StoreOptions, lying: bool) -> Tally {
     let mut tally = Tally::default();
@@ -305,20 +320,29 @@ fn run_trials(seeds: Range<u64>, lives: u32, options: StoreOptions, lying: bool)
     tally
 }
 
+/// More seeds for a run in which the machine happened to schedule the writers too tamely.
+const SEEDS_MORE: [Range<u64>; 4] = [60..90, 90..120, 120..150, 150..180];
+
 #[test]
 fn no_power_cut_loses_or_halves_an_acknowledged_write() {
-    let tally = run_trials(0..60, 10, options(), false);
+    let mut tally = run_trials(0..60, 10, options(), false);
+    assert_eq!(tally.cuts, 600, "{tally:?}");
+    // Too little of anything would prove nothing. How often a cut finds a write that was kept and not
+    // yet answered depends on the machine, so the trial goes on until it was seen often enough.
+    for seeds in SEEDS_MORE {
+        if tally.tells_enough() {
+            break;
+        }
+        tally.add(run_trials(seeds, 10, options(), false));
+    }
     assert!(tally.broken.is_empty(), "{tally:#?}");
-    // Too little of anything would prove nothing; how much there is depends on how the machine
-    // happens to schedule the four writers.
-    assert!(tally.acknowledged > 2_000 && tally.cuts == 600, "{tally:?}");
-    assert!(tally.cut_opening > 20 && tally.kept_unanswered > 0, "{tally:?}");
+    assert!(tally.tells_enough(), "{tally:?}");
 }
 
 #[test]
 fn the_same_trial_shows_a_disk_that_lies() {
     let Tally { broken, .. } = run_trials(1_000..1_012, 6, options(), true);
-    assert!(broken.len() >= 3, "{broken:#?}");
+    assert!(broken.len() >= 6, "{broken:#?}");
     assert!(broken.iter().any(|word| word.contains("lost")), "{broken:#?}");
 }
 
