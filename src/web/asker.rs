@@ -4,6 +4,7 @@ use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
+use axum::http::header::USER_AGENT;
 use axum::http::request::Parts;
 
 use super::fault::WebFault;
@@ -14,6 +15,8 @@ use crate::base::fault::Fault;
 
 /// An `Idempotency-Key` may not be longer than this, in bytes.
 pub const RETRY_KEY_LENGTH_MAX: usize = 128;
+/// A `User-Agent` is kept up to this length, in characters.
+const AGENT_LENGTH_MAX: usize = 200;
 const RETRY_KEY: &str = "idempotency-key";
 
 /// Who asks, as the identity layer found out, with the request's id and its `Idempotency-Key`.
@@ -34,6 +37,7 @@ impl<S: Sync> FromRequestParts<S> for Asker {
         };
         caller.request = trace::id();
         caller.retry_key = retry_key(&parts.headers)?;
+        caller.agent = agent(&parts.headers);
         trace::note_caller(&caller);
         Ok(Self(caller))
     }
@@ -49,6 +53,13 @@ impl<S: Sync> FromRequestParts<S> for Peer {
 
 fn peer_of(parts: &Parts) -> Peer {
     parts.extensions.get::<Peer>().copied().unwrap_or_default()
+}
+
+/// The program that asks, as far as it says, cut to a line.
+fn agent(headers: &HeaderMap) -> Option<String> {
+    let said = headers.get(USER_AGENT)?.to_str().ok()?;
+    let line: String = said.chars().filter(|c| !c.is_control()).take(AGENT_LENGTH_MAX).collect();
+    (!line.is_empty()).then_some(line)
 }
 
 /// The `Idempotency-Key` of a request.
