@@ -159,7 +159,7 @@ impl Known {
 fn check_books(store: &Store, deeds: u64) -> Result<(), String> {
     let snapshot = store.snapshot().map_err(|f| f.to_string())?;
     let view = snapshot.view();
-    let found = chain::verify(view, snapshot.journal).map_err(|f| f.to_string())?;
+    let found = chain::verify(view).map_err(|f| f.to_string())?;
     if !found.whole() || found.links != deeds || snapshot.journal != store.journal_head() {
         return Err(format!("journal: {found:?} instead of {deeds}"));
     }
@@ -492,7 +492,7 @@ fn a_disk_that_fills_up_refuses_writes_and_forgets_nothing() {
 
 fn check_journal(store: &Store) {
     let snapshot = store.snapshot().unwrap();
-    let found = chain::verify(snapshot.view(), snapshot.journal).unwrap();
+    let found = chain::verify(snapshot.view()).unwrap();
     assert!(found.whole() && found.links == snapshot.journal.number, "{found:?}");
 }
 

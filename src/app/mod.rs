@@ -2,6 +2,7 @@
 
 mod boot;
 pub mod commands;
+mod directory;
 
 pub mod listen;
 pub mod logs;
@@ -24,6 +25,7 @@ use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
+use crate::domains::activity::Activity;
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::identity::Identity;
 use crate::engines::secrets::RootKey;
@@ -132,6 +134,14 @@ impl App {
             &root,
             config.settings.identity.clone(),
         )?;
+        let activity = Activity::open(
+            store.clone(),
+            world.clock.clone(),
+            health.clone(),
+            &root,
+            config.settings.activity.clone(),
+            Box::new(directory::Users(store.clone())),
+        )?;
         if !boot.enter(Stage::Indexes)? {
             let _ = std::fs::remove_dir_all(data.index());
             data.create().map_err(|e| Fault::broken("making the index folder anew", e))?;
@@ -150,7 +160,7 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        let desks = Desks { system, identity, assistant };
+        let desks = Desks { system, identity, assistant, activity };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -217,6 +227,9 @@ impl App {
     fn close_by(self, deadline: Instant) {
         if let Err(fault) = self.desks.assistant.settle() {
             tracing::warn!("the indexes were not settled and will catch up: {fault}");
+        }
+        if let Err(fault) = self.desks.activity.settle() {
+            tracing::warn!("the journal's end was not signed and will be at the next start: {fault}");
         }
         self.store.close();
         let left = deadline.saturating_duration_since(Instant::now());

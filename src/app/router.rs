@@ -4,6 +4,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
+use crate::domains::activity::{self, Activity};
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
@@ -21,6 +22,8 @@ pub struct Desks {
     pub identity: Identity,
     /// Documents and search.
     pub assistant: Assistant,
+    /// The journal.
+    pub activity: Activity,
 }
 
 /// Every described route.
@@ -29,6 +32,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
         .merge(assistant::routes::routes(desks.assistant.clone()))
+        .merge(activity::routes::routes(desks.activity.clone()))
 }
 
 /// The description of every route.
@@ -51,5 +55,5 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };
-    Ok(Door::new(whole, options))
+    Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

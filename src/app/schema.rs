@@ -1,6 +1,8 @@
 //! Every table of the box and every migration step, in order.
 
-use crate::domains::{assistant::records as assistant, identity::records as identity};
+use crate::domains::{
+    activity::records as activity, assistant::records as assistant, identity::records as identity,
+};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
 use crate::store::{Table, changes, journal, meta};
@@ -53,6 +55,12 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&activity::CHECKPOINTS),
+    known(&activity::KEYS),
+    known(&activity::REQUESTS),
+    known(&activity::HOURS),
+    known(&activity::HOURS_UNTIL),
+    known(&activity::VERIFIED),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.

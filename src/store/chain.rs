@@ -12,10 +12,9 @@ use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 
-use super::journal::{Head, JOURNAL, Link};
-use super::key::Key;
+use super::journal::{self, Head, JOURNAL, Link};
 use super::table::{Record, read_key};
-use super::view::Reader;
+use super::view::{Reader, from};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 
@@ -133,6 +132,8 @@ pub struct Walk {
     early: BTreeSet<u64>,
     /// The first link under a key that is not its number.
     displaced: Option<u64>,
+    /// Whether what was walked along is known to end too early.
+    cut: bool,
     named: BTreeMap<u64, Offence>,
     count: u64,
 }
@@ -144,14 +145,14 @@ impl Walk {
         Self::onwards(Head::default(), head, checkpoints)
     }
 
-    /// A walk that goes on after `from`, up to which the chain was found whole before.
+    /// A walk that goes on after `whole`, up to which the chain was found whole before.
     pub fn onwards(from: Head, head: Option<Head>, checkpoints: BTreeMap<u64, [u8; 32]>) -> Self {
         let last = Found {
-            number: from.number,
+            number: whole.number,
             sound: true,
             offset: 0,
             previous: [0; 32],
-            hash: from.hash,
+            hash: whole.hash,
             deed: None,
             at: None,
         };
@@ -159,7 +160,7 @@ impl Walk {
             head,
             checkpoints,
             links: 0,
-            expected: from.number + 1,
+            expected: whole.number + 1,
             shift: 0,
             held: None,
             last: Some(last),
@@ -169,9 +170,15 @@ impl Walk {
             missing: Vec::new(),
             early: BTreeSet::new(),
             displaced: None,
+            cut: false,
             named: BTreeMap::new(),
             count: 0,
         }
+    }
+
+    /// Says what end is known otherwise.
+    pub fn towards(&mut self, head: Head) {
+        self.head = Some(head);
     }
 
     /// Takes the next link of a file, which has no place but its order.
@@ -212,6 +219,11 @@ impl Walk {
         };
         self.step(found);
         Ok(())
+    }
+
+    /// Says that something came after the last link, and that it is gone: what it was is not known.
+    pub fn cut(&mut self) {
+        self.cut = true;
     }
 
     /// Names a checkpoint whose signature is not good.
@@ -406,7 +418,8 @@ impl Walk {
     /// Compares the end that was reached with the one that is known otherwise.
     fn tail(&mut self, last: Head) {
         let signed = self.checkpoints.last_key_value().map_or(0, |(number, _)| *number);
-        let known = self.head.map_or(0, |head| head.number).max(signed);
+        let more = if self.cut { last.number + 1 } else { 0 };
+        let known = self.head.map_or(0, |head| head.number).max(signed).max(more);
         if known > last.number {
             let gone = last.number + 1..known + 1;
             let early: Vec<u64> = self.early.range(gone.clone()).copied().collect();
@@ -461,8 +474,8 @@ impl Walk {
     }
 }
 
-/// Walks along at most `limit` rows from number `first` on; the answer is where to go on, or none at the
-/// end of what is to be walked (`until`, included).
+/// Walks along at most `limit` rows from number `first` on, towards the head as it is at this moment; the
+/// answer is where to go on, or none at the end.
 ///
 /// # Errors
 /// What the store says.
@@ -470,12 +483,11 @@ pub fn stretch(
     reader: &impl Reader,
     walk: &mut Walk,
     first: u64,
-    until: u64,
     limit: usize,
 ) -> Result<Option<u64>, Fault> {
+    walk.towards(journal::head(reader)?);
     let (mut next, mut left) = (None, limit);
-    let span = (first.bytes(), until.checked_add(1).map(|end| end.bytes()));
-    reader.raw_each(JOURNAL.name, &span, false, &mut |key, row| {
+    reader.raw_each(JOURNAL.name, &from(&first), false, &mut |key, row| {
         let key = read_key::<u64>(key)?;
         if left == 0 {
             next = Some(key);
@@ -488,12 +500,12 @@ pub fn stretch(
     Ok(next)
 }
 
-/// Walks along the whole chain at once, towards `head`.
+/// Walks along the whole chain at once.
 ///
 /// # Errors
 /// What the store says.
-pub fn verify(reader: &impl Reader, head: Head) -> Result<Findings, Fault> {
-    let mut walk = Walk::new(Some(head), BTreeMap::new());
-    stretch(reader, &mut walk, 0, u64::MAX, usize::MAX)?;
+pub fn verify(reader: &impl Reader) -> Result<Findings, Fault> {
+    let mut walk = Walk::new(None, BTreeMap::new());
+    stretch(reader, &mut walk, 0, usize::MAX)?;
     Ok(walk.end())
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::key::Key;
+use super::meta::{CHAIN, HEADS};
 use super::table::{Record, Table};
 use super::view::{Reader, from};
 use crate::base::caller::{Caller, Who};
@@ -273,6 +274,9 @@ fn hashed(row: &[u8]) -> Result<[u8; 32], Fault> {
 /// What a list asks of every link first, read without copying anything.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Glance<'l> {
+    /// The shape it was written in.
+    #[serde(skip)]
+    pub shape: u8,
     /// Its number.
     pub number: u64,
     /// When.
@@ -311,6 +315,7 @@ impl<'l> Glance<'l> {
             .split_first()
             .ok_or_else(|| Fault::broken("looking at a journal link", "the row is empty"))?;
         let (mut glance, rest) = postcard::take_from_bytes::<Self>(rest).map_err(damaged)?;
+        glance.shape = shape;
         if shape == SHAPE {
             let ((_, session), _) =
                 postcard::take_from_bytes::<(Option<&str>, Option<Id>)>(rest).map_err(damaged)?;
@@ -318,6 +323,14 @@ impl<'l> Glance<'l> {
         }
         Ok(glance)
     }
+}
+
+/// The end of the chain, as this reader sees it.
+///
+/// # Errors
+/// What the store says.
+pub fn head(reader: &impl Reader) -> Result<Head, Fault> {
+    Ok(reader.get(&HEADS, &CHAIN.to_owned())?.unwrap_or_default())
 }
 
 /// At most `limit` links from number `first` on.

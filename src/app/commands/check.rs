@@ -69,8 +69,7 @@ fn verify(place: &Place, problems: &mut Vec<String>) -> Result<u64, Fault> {
     let mut config = place.config()?;
     "off".clone_into(&mut config.settings.listen.https);
     let app = App::open(config, &World::machine()?, tasks, health)?;
-    let head = app.store.journal_head();
-    let outcome = app.store.read(|view| chain::verify(view, head))?;
+    let outcome = app.store.read(|view| chain::verify(view))?;
     app.close();
     if let Some(first) = outcome.first() {
         problems.push(format!(
