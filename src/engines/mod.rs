@@ -4,6 +4,7 @@ pub mod embedding;
 pub mod fulltext;
 pub mod language;
 pub mod readers;
+pub mod second_factor;
 pub mod secrets;
 pub mod tls;
 pub mod tokens;
