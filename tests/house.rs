@@ -108,6 +108,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "engines/tls",
             "engines/secrets",
             "engines/second_factor",
+            "engines/signing",
         ],
     ),
     ("calamine", &["engines/readers"]),

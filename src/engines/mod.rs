@@ -6,6 +6,7 @@ pub mod language;
 pub mod readers;
 pub mod second_factor;
 pub mod secrets;
+pub mod signing;
 pub mod tls;
 pub mod tokens;
 pub mod vectors;
