@@ -111,6 +111,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "engines/signing",
         ],
     ),
+    ("qrcodegen", &["engines/qr"]),
     ("calamine", &["engines/readers"]),
     ("csv", &["engines/readers"]),
     ("encoding_rs", &["engines/readers"]),

@@ -3,6 +3,7 @@
 pub mod embedding;
 pub mod fulltext;
 pub mod language;
+pub mod qr;
 pub mod readers;
 pub mod second_factor;
 pub mod secrets;
