@@ -201,6 +201,12 @@ pub struct Refusal {
     pub message: &'static str,
 }
 
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Kind::Unauthenticated, refusal.code, refusal.message)
+    }
+}
+
 /// What a person has to do before anything else is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -363,7 +369,7 @@ impl Caller {
     /// What a caller hears who is nobody where somebody is needed.
     pub fn unauthenticated(&self) -> Fault {
         match self.refusal {
-            Some(Refusal { code, message }) => Fault::new(Kind::Unauthenticated, code, message),
+            Some(refusal) => refusal.into(),
             None => Fault::unauthenticated(),
         }
     }

@@ -17,7 +17,7 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::secrets::{self, Passwords, RootKey};
-use crate::engines::tokens::{AUDIENCE, Claims, TokenKey};
+use crate::engines::tokens::{AUDIENCE, Algorithm, Claims, TokenKey};
 use crate::store::{Blob, Deed, Reader, Store, Tx, under};
 use records::{
     KEYS, LAST_USED, SESSIONS, SESSIONS_OF, SITE, Session, Site, USERS, USERS_BY_LOGIN, User,
@@ -136,7 +136,7 @@ impl Identity {
         let sealed = if let Some(Blob(sealed)) = store.read(|view| view.get(&KEYS, &name))? {
             sealed
         } else {
-            let sealed = root.seal(TOKEN_KEY, &TokenKey::make()?)?;
+            let sealed = root.seal(TOKEN_KEY, &TokenKey::make(Algorithm::default())?)?;
             let kept = sealed.clone();
             store.write(move |tx| {
                 tx.put(&KEYS, &name, &Blob(kept))?;
@@ -144,7 +144,7 @@ impl Identity {
             })?;
             sealed
         };
-        let token_key = TokenKey::read(&root.unseal(TOKEN_KEY, &sealed)?)?;
+        let token_key = TokenKey::read(Algorithm::default(), &root.unseal(TOKEN_KEY, &sealed)?)?;
         let passwords = Passwords::new(root)?;
         let nobody = passwords.hash(&secrets::random_word()?)?;
         let desk = Desk {
@@ -326,10 +326,10 @@ impl Identity {
     /// The caller behind a token: the session row is read every time, so that an end acts at once.
     ///
     /// # Errors
-    /// `token_invalid`, `token_expired`, `session_ended`.
+    /// As [`TokenKey::check`], and `session_ended`.
     pub fn recognise(&self, caller: Caller, token: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
-        let claims = self.desk.token_key.check(token, &self.issuer(), ACCESS, now)?;
+        let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let ended = || {
             Fault::new(
                 Kind::Unauthenticated,
