@@ -146,7 +146,7 @@ impl Walk {
     }
 
     /// A walk that goes on after `whole`, up to which the chain was found whole before.
-    pub fn onwards(from: Head, head: Option<Head>, checkpoints: BTreeMap<u64, [u8; 32]>) -> Self {
+    pub fn onwards(whole: Head, head: Option<Head>, checkpoints: BTreeMap<u64, [u8; 32]>) -> Self {
         let last = Found {
             number: whole.number,
             sound: true,

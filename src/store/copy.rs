@@ -17,7 +17,10 @@ enum Opened {
     /// It was closed well and is read where it lies.
     There(ReadOnlyDatabase),
     /// Its box did not close it: it is mended first, in a copy that is thrown away.
-    Mended(Database, #[expect(dead_code, reason = "it lives as long as the store in it")] tempfile::TempDir),
+    Mended(
+        Database,
+        #[expect(dead_code, reason = "it lives as long as the store in it")] tempfile::TempDir,
+    ),
 }
 
 impl Copy {
@@ -38,8 +41,7 @@ impl Copy {
                 let folder = tempfile::tempdir()
                     .map_err(|e| Fault::broken("making a folder for a copy of the store", e))?;
                 let beside = folder.path().join("copy.redb");
-                std::fs::copy(path, &beside)
-                    .map_err(|e| Fault::broken("copying the store", e))?;
+                std::fs::copy(path, &beside).map_err(|e| Fault::broken("copying the store", e))?;
                 let db = caught(|| Ok(Database::open(&beside)))?.map_err(damaged)?;
                 Ok(Self(Opened::Mended(db, folder)))
             }
@@ -71,9 +73,9 @@ impl Copy {
     /// `store_damaged` when it has no genesis row.
     pub fn site(&self) -> Result<Id, Fault> {
         let genesis = self.read(|view| view.get(&GENESIS, &BIRTH.to_owned()))?;
-        genesis.map(|genesis| genesis.site).ok_or_else(|| {
-            Fault::unavailable("store_damaged", "The store has no genesis row.")
-        })
+        genesis
+            .map(|genesis| genesis.site)
+            .ok_or_else(|| Fault::unavailable("store_damaged", "The store has no genesis row."))
     }
 }
 

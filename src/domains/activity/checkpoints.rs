@@ -56,8 +56,7 @@ fn note(site: &str, number: u64, hash: &[u8; 32]) -> String {
 /// Whether `checkpoint` is signed by `public` for `site`.
 pub fn is_signed(public: &[u8; 32], site: &str, checkpoint: &Checkpoint) -> bool {
     let text = note(site, checkpoint.number, &checkpoint.hash);
-    <&[u8; 64]>::try_from(checkpoint.signature.as_slice())
-        .is_ok_and(|signature| signing::verify(public, text.as_bytes(), signature))
+    signing::verify(public, text.as_bytes(), &checkpoint.signature)
 }
 
 /// The public key that a store keeps, for one that is read without its root key.
@@ -126,7 +125,7 @@ impl Signer {
         self.key.public()
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(super) fn name(&self) -> String {
         self.key.name()
     }
 
@@ -136,7 +135,7 @@ impl Signer {
             number: head.number,
             hash: head.hash,
             at,
-            key: self.key.name().to_owned(),
+            key: self.key.name(),
             signature: self.key.sign(text.as_bytes())?.to_vec(),
         })
     }
@@ -177,8 +176,7 @@ impl Activity {
         });
         if due {
             self.sign_head()?;
-            let mut signed =
-                self.desk.signed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut signed = self.desk.signed.lock().unwrap_or_else(PoisonError::into_inner);
             *signed = Some((head, now));
         }
         Ok(())

@@ -138,6 +138,9 @@ mod tests {
             assert_eq!(self::event(deed), event);
             assert!(is_event(deed, event) && is_event(deed, deed) && !is_event(deed, "x"));
         }
-        assert_eq!((named(END, true), named(END, false)), ("LOGOUT".into(), "FORCE_DISCONNECT".into()));
+        assert_eq!(
+            (named(END, true), named(END, false)),
+            ("LOGOUT".into(), "FORCE_DISCONNECT".into())
+        );
     }
 }

@@ -191,7 +191,8 @@ impl Activity {
         let now = self.clock.now();
         caller.fresh(now)?;
         let who = caller.clone();
-        self.store.write_freeing(move |tx| tx.journal(&who, Deed::new("activity.export", FORMAT)))?;
+        self.store
+            .write_freeing(move |tx| tx.journal(&who, Deed::new("activity.export", FORMAT)))?;
         let signed = self
             .sign_head()?
             .ok_or_else(|| Fault::broken("exporting the journal", "its end was not signed"))?;
@@ -201,7 +202,7 @@ impl Activity {
             site_name: self.directory().site()?.name,
             exported_at: now,
             public_key: BASE64.encode(&self.desk.signer.public()),
-            key: self.desk.signer.name().to_owned(),
+            key: self.desk.signer.name(),
             first: 1,
             last: signed.number,
         };
@@ -428,8 +429,8 @@ fn frame<F: Read>(file: &mut BufReader<F>) -> Result<Frame, Fault> {
         match serde_json::from_slice::<Line>(line) {
             Ok(Line::Checkpoint(line)) => frame.checkpoint(line, lines.number)?,
             Ok(Line::Trailer(trailer)) => {
-                let hash = hash(&trailer.hash)
-                    .ok_or_else(|| malformed(lines.number, "holds no hash"))?;
+                let hash =
+                    hash(&trailer.hash).ok_or_else(|| malformed(lines.number, "holds no hash"))?;
                 frame.trailer = Some(Head { number: trailer.number, hash });
             }
             Err(_) if frame.torn => {}

@@ -181,9 +181,7 @@ impl Activity {
             Ok(())
         })?;
         let desk = self.clone();
-        tasks
-            .every("journal-walk", verification::EVERY, move |handle| desk.walk(handle))
-            .map(drop)
+        tasks.every("journal-walk", verification::EVERY, move |handle| desk.walk(handle)).map(drop)
     }
 
     /// What has to be on disk before the store closes: the counts, and a checkpoint of the end.
@@ -230,9 +228,9 @@ impl Activity {
     pub fn by_person(&self, caller: &Caller, days: u64) -> Result<Vec<(String, u64)>, Fault> {
         caller.require(Right::ViewSauron)?;
         let span = Duration::from_hours(days.min(requests::DAYS_MAX) * 24);
-        let start = Moment(self.clock.now().0.saturating_sub(
-            i64::try_from(span.as_millis()).unwrap_or(i64::MAX),
-        ));
+        let start = Moment(
+            self.clock.now().0.saturating_sub(i64::try_from(span.as_millis()).unwrap_or(i64::MAX)),
+        );
         let filter = Filter { people: true, from: Some(start), ..Filter::default() };
         let mut counts = BTreeMap::<String, u64>::new();
         self.each(&filter, |glance| match counts.get_mut(glance.who) {

@@ -207,7 +207,8 @@ impl Activity {
             self.store.write(move |tx| {
                 for (start, new) in hours {
                     let old = tx.get(&HOURS, &start)?.unwrap_or(new);
-                    let hour = Hour { first: old.first.min(new.first), last: old.last.max(new.last) };
+                    let hour =
+                        Hour { first: old.first.min(new.first), last: old.last.max(new.last) };
                     tx.put(&HOURS, &start, &hour)?;
                 }
                 tx.put(&HOURS_UNTIL, &(), &until)

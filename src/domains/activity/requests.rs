@@ -72,7 +72,8 @@ impl Counting {
             return;
         }
         let mut sorts = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if sorts.get(route).is_some_and(of) || sorts.values().map(Vec::len).sum::<usize>() >= SORTS_MAX
+        if sorts.get(route).is_some_and(of)
+            || sorts.values().map(Vec::len).sum::<usize>() >= SORTS_MAX
         {
             return;
         }

@@ -69,8 +69,7 @@ fn moment(
     end: End,
 ) -> Result<Option<Moment>, Fault> {
     let Some(text) = given(text) else { return Ok(None) };
-    let wrong =
-        || refuse(name, "This must be a date, or a date and time (RFC 3339).".to_owned());
+    let wrong = || refuse(name, "This must be a date, or a date and time (RFC 3339).".to_owned());
     let at = |time: DateTime| {
         let zone = desk.directory().site()?.time_zone;
         let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);

@@ -51,10 +51,7 @@ mod tests {
     fn cells_are_quoted_and_no_cell_calculates() {
         let rows = [["Léa".to_owned(), "a,\"b\"\nc".to_owned()], ["=1+1".into(), "-2,x".into()]];
         let text = sheet(["who", "what"], rows);
-        assert_eq!(
-            text,
-            "\u{feff}who,what\r\nLéa,\"a,\"\"b\"\"\nc\"\r\n'=1+1,\"'-2,x\"\r\n"
-        );
+        assert_eq!(text, "\u{feff}who,what\r\nLéa,\"a,\"\"b\"\"\nc\"\r\n'=1+1,\"'-2,x\"\r\n");
         for start in ["+", "@", "\t", "\r"] {
             assert!(sheet(["x"], [[format!("{start}x")]]).contains(&format!("'{start}x")));
         }

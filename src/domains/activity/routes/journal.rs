@@ -297,10 +297,7 @@ async fn verify(State(desk): State<Activity>, Asker(caller): Asker) -> Answer<Ve
 #[utoipa::path(get, path = "/admin/audit-logs/export", tag = "activity",
     responses((status = 200, description = "NDJSON", content_type = "application/x-ndjson", body = String),
         (status = 403, description = "`right_missing`, `step_up_required`")))]
-async fn export(
-    State(desk): State<Activity>,
-    Asker(caller): Asker,
-) -> Result<Response, WebFault> {
+async fn export(State(desk): State<Activity>, Asker(caller): Asker) -> Result<Response, WebFault> {
     let export = run(move || desk.export(&caller)).await?;
     let day: String = export.began().to_rfc3339().chars().take(10).collect();
     let headers = [

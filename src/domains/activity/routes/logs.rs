@@ -112,7 +112,13 @@ async fn logs(
 
 fn log_sheet(logs: Vec<LogView>) -> String {
     let names = [
-        "id", "created_at", "username", "action_type", "entity_type", "entity_id", "client_ip",
+        "id",
+        "created_at",
+        "username",
+        "action_type",
+        "entity_type",
+        "entity_id",
+        "client_ip",
         "details",
     ];
     sheet(
@@ -199,7 +205,11 @@ async fn audit(
     })
 }
 
-fn audited(desk: &Activity, caller: &Caller, asked: AuditQuery) -> Result<Vec<AuditLogRead>, Fault> {
+fn audited(
+    desk: &Activity,
+    caller: &Caller,
+    asked: AuditQuery,
+) -> Result<Vec<AuditLogRead>, Fault> {
     let limit = limit(asked.limit, USUAL, AUDIT_MAX)?;
     let number = |number: Option<i64>| number.map(|n| n.to_string());
     let words = reading(
@@ -264,8 +274,15 @@ fn event(user_id: Option<u64>, link: Link) -> AuditLogRead {
 
 fn audit_sheet(events: Vec<AuditLogRead>) -> String {
     let names = [
-        "id", "created_at", "event_type", "user_id", "device_id", "kiosk_id", "ip_address",
-        "user_agent", "event_data",
+        "id",
+        "created_at",
+        "event_type",
+        "user_id",
+        "device_id",
+        "kiosk_id",
+        "ip_address",
+        "user_agent",
+        "event_data",
     ];
     let shown = |number: Option<i64>| number.map(|n| n.to_string()).unwrap_or_default();
     sheet(
