@@ -170,6 +170,7 @@ pub struct Export {
     desk: Activity,
     stage: Stage,
     head: Head,
+    began: Moment,
     checkpoints: u64,
 }
 
@@ -210,6 +211,7 @@ impl Activity {
             desk: self.clone(),
             stage: Stage::Header(header),
             head: Head { number: signed.number, hash: signed.hash },
+            began: now,
             checkpoints: 0,
         })
     }
@@ -218,7 +220,7 @@ impl Activity {
 impl Export {
     /// When it began, for the file's name.
     pub fn began(&self) -> Moment {
-        self.desk.clock.now()
+        self.began
     }
 
     /// The next part: whole lines, about 256 KiB. None after the last.
