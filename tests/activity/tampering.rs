@@ -238,7 +238,7 @@ fn a_cut_tail_is_known_by_the_head_and_by_a_checkpoint() {
         assert_eq!(found.count, 1);
         // Whoever cuts the tail and corrects the head forgets what was signed.
         let corrected = part.last().map(|l| Head { number: l.number, hash: l.hash });
-        let signed = [(LINKS, chain[LINKS as usize - 1].hash)];
+        let signed = [(LINKS, chain.last().unwrap().hash)];
         let found = walked(part, Some(corrected.unwrap_or_default()), &signed);
         let first = found.first().map(|o| (o.wrong, o.number));
         assert_eq!(first, Some((Wrong::Cut, end as u64 + 1)));
@@ -297,7 +297,7 @@ fn rows_of_the_store_are_walked_like_lines_of_a_file() {
             .write(move |tx| tx.journal(&Caller::task("test"), Deed::new("name.add", number)))
             .unwrap();
     }
-    let check = || store.read(|view| verify(view)).unwrap();
+    let check = || store.read(verify).unwrap();
     let link = |n: u64| store.read(|view| view.get(&JOURNAL, &n)).unwrap().unwrap();
     let put = |rows: Vec<(u64, Option<Link>)>| {
         store

@@ -77,7 +77,7 @@ fn a_deed_is_told_in_the_words_of_every_client() {
 
 #[test]
 fn lists_narrow_count_and_page() {
-    let (house, admin) = House::ready();
+    let (house, _) = House::ready();
     for day in 0..4 {
         for n in 0..5 {
             act(&house, "mission.edit", &format!("{day}-{n}"), &json!({"kiosk_id": day}));
@@ -85,6 +85,7 @@ fn lists_narrow_count_and_page() {
         act(&house, "punch.validate", "p", &json!({"kiosk_id": day, "device_id": 7}));
         house.clock.pass(DAY);
     }
+    let admin = house.sign_in("chef");
     // Whether the index of hours knows the links or not, the lists are the same.
     for indexed in [false, true] {
         if indexed {
@@ -154,7 +155,7 @@ fn lists_narrow_count_and_page() {
 
 #[test]
 fn a_clock_that_went_back_hides_nothing_from_its_hour() {
-    let (house, admin) = House::ready();
+    let (house, _) = House::ready();
     act(&house, "mission.edit", "early", &json!({}));
     house.clock.pass(DAY);
     act(&house, "mission.edit", "late", &json!({}));
@@ -162,6 +163,7 @@ fn a_clock_that_went_back_hides_nothing_from_its_hour() {
     house.clock.set_wall(now);
     act(&house, "mission.edit", "back", &json!({}));
     while house.app().desks().activity.index_hours().unwrap() {}
+    let admin = house.sign_in("chef");
     let day = get("/admin/logs?action_type=UPDATE&date_end=2026-01-15").by(&admin);
     house.check(
         day,
@@ -354,14 +356,14 @@ fn an_export_is_verified_away_from_the_box() {
     }
     let lines = exported(&house);
     let good = verdict(&lines).unwrap();
-    let links = good.findings.links;
-    assert!(good.findings.whole() && links > 30, "{good:?}");
-    assert_eq!(good.last_checkpoint.map(|c| c.0), Some(links));
+    let last_number = good.findings.links;
+    assert!(good.findings.whole() && last_number > 30, "{good:?}");
+    assert_eq!(good.last_checkpoint.map(|c| c.0), Some(last_number));
     let whole = house.app().desks().activity.verify(&Caller::console("x")).unwrap();
     assert_eq!(good.fingerprint, whole.fingerprint);
     let last = journal(&house).into_iter().rev().find(|l| l.deed == "activity.export").unwrap();
-    assert_eq!(last.number, links, "the export is its own last link");
-    for number in 1..=links {
+    assert_eq!(last.number, last_number, "the export is its own last link");
+    for number in 1..=last_number {
         let at = usize::try_from(number).unwrap();
         let with = |change: &dyn Fn(&mut Vec<String>)| {
             let mut lines = lines.clone();
@@ -379,11 +381,11 @@ fn an_export_is_verified_away_from_the_box() {
         assert_eq!(first(&edited("\"agent\":null", "\"agent\":\"x\"")), (Wrong::Edited, number));
         assert_eq!(
             first(&with(&|lines| drop(lines.remove(at)))),
-            if number == links { (Wrong::Cut, number) } else { (Wrong::Deleted, number) }
+            if number == last_number { (Wrong::Cut, number) } else { (Wrong::Deleted, number) }
         );
         let copy = with(&|lines| lines.insert(at, lines[at].clone()));
         assert_eq!(first(&copy), (Wrong::Inserted, number));
-        if number < links {
+        if number < last_number {
             assert_eq!(
                 first(&with(&|lines| lines.swap(at, at + 1))),
                 (Wrong::Reordered, number + 1)
@@ -437,12 +439,91 @@ fn a_file_that_is_no_export_is_refused_with_its_line() {
 
 #[test]
 fn the_journal_leaves_the_box_only_for_somebody_with_the_right_and_a_fresh_password() {
-    let (house, admin) = House::ready();
+    let (house, _) = House::ready();
     let desk = &house.app().desks().activity;
     let mut caller = Caller::console("x");
     caller.rights = ilot::base::caller::Rights::NONE;
     assert_eq!(desk.export(&caller).err().map(|f| f.code), Some("right_missing"));
-    let _ = admin;
     let lines = journal(&house);
     assert!(lines.iter().all(|link| link.deed != "activity.export"));
+}
+
+#[test]
+fn the_end_is_signed_at_once_after_a_thousand_links_and_each_hour() {
+    let (house, _) = House::ready();
+    let desk = &house.app().desks().activity;
+    let store = &house.app().desks().system.store;
+    let signed = || store.read(|view| view.list(&CHECKPOINTS, &all(), 99)).unwrap();
+    let many = |count: u32| {
+        store
+            .write(move |tx| {
+                (0..count)
+                    .try_for_each(|n| tx.journal(&Caller::task("test"), Deed::new("name.add", n)))
+            })
+            .unwrap();
+    };
+    let due = |wanted: usize| {
+        desk.sign_if_due().unwrap();
+        assert_eq!(signed().len(), wanted);
+        assert!(wanted == 0 || signed().last().unwrap().0 <= store.journal_head().number);
+    };
+    due(1);
+    due(1);
+    many(999);
+    due(1);
+    many(1);
+    due(2);
+    house.clock.pass(Duration::from_mins(59));
+    many(1);
+    due(2);
+    house.clock.pass(Duration::from_mins(1));
+    due(3);
+    house.clock.pass(DAY);
+    due(3);
+    let before = store.journal_head();
+    desk.sign_head().unwrap();
+    assert_eq!(store.journal_head(), before, "a checkpoint writes no link");
+}
+
+#[test]
+fn the_background_walk_goes_on_where_it_ended_and_each_week_from_the_start() {
+    let (house, _) = House::ready();
+    let desk = &house.app().desks().activity;
+    let store = &house.app().desks().system.store;
+    let turn = || {
+        desk.walk(&ilot::base::tasks::Handle::unattended()).unwrap();
+        let state = desk.chain_state(&Caller::console("x")).unwrap();
+        let verified = state.verified.unwrap();
+        (verified.head.number, verified.count)
+    };
+    let length = || store.journal_head().number;
+    let spoil = |number: u64, who: &str| {
+        let who = who.to_owned();
+        store
+            .write(move |tx| {
+                let mut link = tx.get(&JOURNAL, &number)?.unwrap();
+                link.who = who;
+                tx.put(&JOURNAL, &number, &link)
+            })
+            .unwrap();
+    };
+    assert_eq!(turn(), (length(), 0));
+    act(&house, "name.add", "x", &json!({}));
+    desk.sign_head().unwrap();
+    assert_eq!(turn(), (length(), 0));
+    // An old link is looked at again each week only; a new one at once.
+    let first = journal(&house).remove(0);
+    spoil(1, "nobody");
+    assert_eq!(turn(), (length(), 0));
+    house.clock.pass(DAY * 7);
+    assert_eq!(turn(), (length(), 1));
+    let health = || house.app().desks().system.health.of("journal").unwrap();
+    assert!(health().detail.contains("link 1 was edited"), "{:?}", health());
+    // Whoever puts it right is believed at the next turn.
+    spoil(1, &first.who);
+    assert_eq!(turn(), (length(), 0));
+    assert_eq!(health().level, ilot::base::health::Level::Ok);
+    act(&house, "name.add", "y", &json!({}));
+    spoil(length(), "nobody");
+    assert_eq!(turn().1, 1);
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ilot::app::schema::STEPS;
 use ilot::base::clock::MachineClock;
 use ilot::base::disk::MachineDisk;
 use ilot::base::health::Health;
@@ -82,7 +83,7 @@ fn a_copied_store_is_verified_without_its_box_and_stays_as_it_is() {
     let health = Health::new(Arc::new(MachineClock));
     let tasks = Tasks::new(health.clone());
     let ground = Ground { clock: Arc::new(MachineClock), disk: Arc::new(MachineDisk), health };
-    let store = Store::open(&copy, &ground, StoreOptions::default(), &[], &tasks).unwrap();
+    let store = Store::open(&copy, &ground, StoreOptions::default(), STEPS, &tasks).unwrap();
     store
         .write(|tx| {
             let mut link = tx.get(&JOURNAL, &2)?.unwrap();

@@ -1,7 +1,8 @@
 //! `ilot audit`: the journal listed, verified and taken out, from the command line of the box's owner.
 
+use std::fmt::Write;
 use std::fs::File;
-use std::io::Write;
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -132,7 +133,7 @@ fn list(place: &Place, filters: &[(&str, Option<String>)], limit: usize) -> Resu
     let mut path = format!("/admin/journal?limit={limit}");
     for (name, value) in filters {
         if let Some(value) = value {
-            path.push_str(&format!("&{name}={}", percent(value)));
+            let _ = write!(path, "&{name}={}", percent(value));
         }
     }
     let page = Console::connect(place)?.get(&path)?;
@@ -159,7 +160,7 @@ fn percent(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
         out
     })

@@ -69,7 +69,7 @@ fn verify(place: &Place, problems: &mut Vec<String>) -> Result<u64, Fault> {
     let mut config = place.config()?;
     "off".clone_into(&mut config.settings.listen.https);
     let app = App::open(config, &World::machine()?, tasks, health)?;
-    let outcome = app.store.read(|view| chain::verify(view))?;
+    let outcome = app.store.read(chain::verify)?;
     app.close();
     if let Some(first) = outcome.first() {
         problems.push(format!(

@@ -166,7 +166,10 @@ impl Activity {
 
     /// Signs the journal's end when a checkpoint is due: at the first look, each hour in which something
     /// happened, and after a thousand links.
-    pub(super) fn sign_if_due(&self) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// As [`Activity::sign_head`].
+    pub fn sign_if_due(&self) -> Result<(), Fault> {
         let now = self.clock.since_boot();
         let signed = *self.desk.signed.lock().unwrap_or_else(PoisonError::into_inner);
         let head = self.store.journal_head().number;

@@ -226,7 +226,7 @@ fn visit(
 ) -> Result<(), Fault> {
     let mut left = LOOKED_AT_MAX;
     let mut ended = false;
-    for numbers in stretches(view, filter)? {
+    for numbers in stretches(view, filter)?.into_iter().filter(|numbers| !numbers.is_empty()) {
         journal::newest_first(view, numbers, |glance, row| {
             if left == 0 {
                 return Ok(ControlFlow::Break(()));
@@ -250,10 +250,10 @@ fn visit(
 ///
 /// The wall clock may have gone back, so an hour's links may lie anywhere: the index of hours says where.
 /// What it has not taken up yet, at most a minute's links, is looked at as a whole.
-fn stretches(view: &View, filter: &Filter) -> Result<Vec<Range<u64>>, Fault> {
+fn stretches(view: &View, filter: &Filter) -> Result<[Range<u64>; 2], Fault> {
     let end = filter.before_number.unwrap_or(u64::MAX);
     if filter.from.is_none() && filter.until.is_none() {
-        return Ok(vec![0..end]);
+        return Ok([0..end, 0..0]);
     }
     let indexed = view.get(&HOURS_UNTIL, &())?.unwrap_or(0);
     let start = filter.from.map_or(Moment(i64::MIN), |m| Moment(m.0 - m.0.rem_euclid(HOUR_MS)));
@@ -264,10 +264,8 @@ fn stretches(view: &View, filter: &Filter) -> Result<Vec<Range<u64>>, Fault> {
         *whole = whole.start.min(hour.first)..whole.end.max(hour.last + 1);
         Ok(ControlFlow::Continue(()))
     })?;
-    let mut stretches = vec![indexed + 1..end];
-    stretches.extend(known.map(|known| known.start..known.end.min(indexed + 1).min(end)));
-    stretches.retain(|numbers| !numbers.is_empty());
-    Ok(stretches)
+    let known = known.unwrap_or(0..0);
+    Ok([indexed + 1..end, known.start..known.end.min(indexed + 1).min(end)])
 }
 
 #[cfg(test)]

@@ -104,7 +104,10 @@ impl Activity {
 
     /// One turn of the background walk: from the last link that was found whole, and each week, or after
     /// anything was found, from the first.
-    pub(super) fn walk(&self, handle: &Handle) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn walk(&self, handle: &Handle) -> Result<(), Fault> {
         let _walking = self.desk.walking.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.store.read(|view| view.get(&VERIFIED, &()))?.unwrap_or_default();
         let now = self.clock.now();

@@ -1,6 +1,7 @@
 //! The lists that TomatoPlan's and Chrona's clients know.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -241,8 +242,8 @@ fn audited(
     let found = desk.list(caller, &words, &filter, part)?;
     let mut numbers = BTreeMap::<Id, Option<u64>>::new();
     for user in found.links.iter().filter_map(|link| link.user) {
-        if !numbers.contains_key(&user) {
-            numbers.insert(user, desk.directory().number_of(user)?);
+        if let Entry::Vacant(place) = numbers.entry(user) {
+            place.insert(desk.directory().number_of(user)?);
         }
     }
     let number = |user: Option<Id>| user.and_then(|user| numbers.get(&user).copied().flatten());
