@@ -123,10 +123,10 @@ fn folded_same(a: &str, b: &str) -> bool {
 
 /// `part` is in lower case already.
 fn folded_contains(whole: &str, part: &str) -> bool {
-    if whole.is_ascii() {
+    if whole.is_ascii() && !part.is_empty() {
         return whole
             .as_bytes()
-            .windows(part.len().max(1))
+            .windows(part.len())
             .any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
     }
     whole.to_lowercase().contains(part)
