@@ -245,11 +245,7 @@ impl Identity {
 }
 
 fn ended() -> Fault {
-    Fault::new(
-        Kind::Unauthenticated,
-        "session_ended",
-        "The session has ended; sign in again.",
-    )
+    Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again.")
 }
 
 /// Takes one session out of all its tables; whether there was one.
