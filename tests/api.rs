@@ -4,5 +4,6 @@ mod ask;
 mod every_route;
 mod papers;
 mod people;
+mod rights;
 mod searches;
 mod spellings;
