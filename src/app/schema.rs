@@ -1,5 +1,6 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::assistant::steps;
 use crate::domains::{assistant::records as assistant, identity::records as identity};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
@@ -56,7 +57,10 @@ pub const TABLES: &[Known] = &[
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.
-pub const STEPS: &[Step] = &[Step { name: "begin", run: |_| Ok(()) }];
+pub const STEPS: &[Step] = &[
+    Step { name: "begin", run: |_| Ok(()) },
+    Step { name: "collections get readers", run: steps::collections_get_readers },
+];
 
 #[cfg(test)]
 mod tests {

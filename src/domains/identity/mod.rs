@@ -360,6 +360,7 @@ impl Identity {
         Ok(Caller {
             who: Who::User { id: user.id, name: user.username },
             rights,
+            role: user.role,
             door,
             session: Some(id),
             ..caller
