@@ -194,11 +194,52 @@ fn of_documents() -> Vec<Case> {
             .unknown("/rag/documents/{none}/reindex"),
         case(Open::Readers, get("/rag/collections"), 200)
             .of("get", "/rag/collections")
-            .with(json!({"items": [{"name": "general"}]})),
+            .with(json!({"items": [{"name": "general", "readers": {"everyone": true}}]})),
         case(Open::Editors, ask("DELETE", "/rag/documents/{doc}"), 200)
             .of("delete", one)
             .with(json!({"status": "deleted"}))
             .unknown("/rag/documents/{none}"),
+    ]
+}
+
+fn of_collections() -> Vec<Case> {
+    let one = "/rag/collections/{name}";
+    let general = "/rag/collections/general";
+    let new = |body: &Value| post("/rag/collections", body);
+    let readers = |body: &Value| put(general, &json!({"readers": body}));
+    let closed = json!({"everyone": false, "roles": ["finance", "admin", "finance"]});
+    vec![
+        case(Open::Admins, new(&json!({"name": "direction", "readers": closed})), 201)
+            .of("post", "/rag/collections")
+            .with(json!({"name": "direction", "documents": 0,
+                "readers": {"everyone": false, "roles": ["admin", "finance"], "users": []}}))
+            .takes_json()
+            .wrong(new(&json!({})), json!(["body", "name"]))
+            .wrong(new(&json!({"name": " "})), json!(["body", "name"]))
+            .wrong(
+                new(&json!({"name": "x", "readers": {"everyone": false, "roles": ["roi"]}})),
+                json!(["body", "readers", "roles"]),
+            ),
+        case(Open::Admins, readers(&json!({"everyone": true})), 200)
+            .of("put", one)
+            .with(
+                json!({"name": "general", "readers": {"everyone": true, "roles": [], "users": []}}),
+            )
+            .takes_json()
+            .wrong(readers(&json!({"roles": []})), json!(["body", "readers", "everyone"]))
+            .wrong(
+                readers(&json!({"everyone": true, "roles": ["admin"]})),
+                json!(["body", "readers", "everyone"]),
+            )
+            .wrong(
+                readers(&json!({"everyone": false, "users": [NOBODYS]})),
+                json!(["body", "readers", "users"]),
+            )
+            .unknown("/rag/collections/nowhere"),
+        case(Open::Admins, ask("DELETE", general), 409)
+            .of("delete", one)
+            .with(json!({"code": "collection_not_empty"}))
+            .unknown("/rag/collections/nowhere"),
     ]
 }
 
@@ -230,7 +271,10 @@ fn of_search() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [of_the_box(), of_identity(), of_search(), of_documents()].into_iter().flatten().collect()
+    [of_the_box(), of_identity(), of_search(), of_documents(), of_collections()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn filled(mut ask: Ask, document: &str) -> Ask {
