@@ -1,6 +1,7 @@
 //! Collections and their readers: who is let through every door to a document, and how soon.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use ilot::base::caller::{Caller, Right, Rights, Who};
 use ilot::base::id::Id;
@@ -413,4 +414,35 @@ fn a_retried_upload_tells_nothing_of_a_collection_closed_meanwhile() {
     outcome("added");
     site.give(&only(&["finance"], &[]));
     outcome("refused");
+}
+
+/// The closed collection of the sample depot, with the readers that `ilot demo` gives it.
+#[test]
+fn a_visitor_of_the_sample_depot_does_not_find_what_is_for_the_direction() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/demo");
+    let (house, admin) = House::ready();
+    let closed = std::fs::read_to_string(demo.join("readers.json")).unwrap();
+    let closed: Value = serde_json::from_str(&closed).unwrap();
+    for (name, readers) in closed.as_object().unwrap() {
+        let new = json!({"name": name, "readers": readers});
+        house.check(post("/rag/collections", &new).by(&admin), 201, &json!({}));
+    }
+    for folder in ["direction", "exploitation"] {
+        for file in std::fs::read_dir(demo.join("documents").join(folder)).unwrap().flatten() {
+            let name = file.file_name().into_string().unwrap();
+            house.send(&admin, folder, &[(&name, &std::fs::read(file.path()).unwrap())]);
+        }
+    }
+    house.settle(&admin);
+    let (_, vera) = house.person(&admin, "vera", "viewer");
+    let (_, fred) = house.person(&admin, "fred", "finance");
+    let finds = |token: &str, query: &str| {
+        let body = json!({"query": query, "top_k": 20});
+        let found = house.check(post("/rag/query", &body).by(token), 200, &json!({}));
+        found["results"].as_array().unwrap().iter().any(|one| one["collection"] == "direction")
+    };
+    for query in ["rachat Transports Vernay", "Glycine", "enveloppe des augmentations pour 2027"] {
+        let found = [&vera, &fred, &admin].map(|token| finds(token, query));
+        assert_eq!(found, [false, true, true], "{query}");
+    }
 }

@@ -81,13 +81,14 @@ fn close_some(console: &Console, folder: &Path) -> Result<(), Fault> {
     let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&e))?;
     let closed: BTreeMap<String, Value> =
         serde_json::from_str(&text).map_err(|e| unreadable(&e))?;
-    for (name, readers) in &closed {
-        match collections::make(console, name, readers) {
-            Err(fault) if fault.code != "collection_exists" => return Err(fault),
-            _ => {}
-        }
-    }
-    Ok(())
+    let there = console.get("/rag/collections")?;
+    let items = there.get("items").and_then(Value::as_array);
+    let known = |name: &String| {
+        let mut items = items.into_iter().flatten();
+        items.any(|item| item.get("name").and_then(Value::as_str) == Some(name.as_str()))
+    };
+    let missing = closed.iter().filter(|(name, _)| !known(name));
+    missing.map(|(name, readers)| collections::make(console, name, readers).map(drop)).collect()
 }
 
 fn find(named: Option<PathBuf>) -> Result<PathBuf, Fault> {
