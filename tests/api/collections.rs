@@ -296,6 +296,50 @@ fn a_change_between_retrieval_and_answer_counts_at_once() {
     assert_eq!(shown.unwrap_err().code, "unauthenticated");
 }
 
+/// The same by meaning, where the model is there: few are proposed, and the closed ones are nearer.
+#[test]
+fn nothing_closed_is_proposed_for_its_meaning() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    if !models.join("all-minilm-l6-v2/model.safetensors").exists() {
+        println!("skipped: there is no model in {}", models.display());
+        return;
+    }
+    let models = models.display().to_string();
+    let settings = [("models.folder", models.as_str()), ("search.depth", "3")];
+    let (house, admin) = House::ready_with(&settings);
+    house.person(&admin, "vera", "viewer");
+    let new = json!({"name": "direction", "readers": {"everyone": false}});
+    house.check(post("/rag/collections", &new).by(&admin), 201, &json!({}));
+    let nearer: Vec<(String, String)> = (0..6)
+        .map(|n| (format!("{n}.txt"), format!("The driver rests for {n} hours after driving.")))
+        .collect();
+    let files: Vec<(&str, &[u8])> =
+        nearer.iter().map(|(name, text)| (name.as_str(), text.as_bytes())).collect();
+    house.send(&admin, "direction", &files);
+    let text = "A lorry at the quay waits until somebody has signed the papers.";
+    let open = id(&house.send(&admin, "quai", &[("quay.txt", text.as_bytes())])[0]);
+    house.settle(&admin);
+    let assistant = &house.app().desks().assistant;
+    let began = std::time::Instant::now();
+    while assistant.status(&Caller::console("test")).unwrap().vectors < 7 {
+        assert!(began.elapsed().as_secs() < 30, "the passages get no vectors");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let vera = house.sign_in("vera");
+    // None of its words stands in any document.
+    let body = json!({"query": "tired chauffeurs pausing"});
+    let found = house.check(post("/rag/query", &body).by(&vera), 200, &json!({}));
+    let found = found["results"].as_array().unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(
+        (&found[0]["document_id"], &found[0]["retrievers"]),
+        (&json!(open), &json!(["meaning"]))
+    );
+    let found = house.check(post("/rag/query", &body).by(&admin), 200, &json!({}));
+    assert_eq!(found["results"].as_array().unwrap().len(), 3);
+    assert!(!found.to_string().contains(&open), "the test's closed documents are not nearer");
+}
+
 /// A spelling that only a closed document holds is neither offered nor taken for known.
 #[test]
 fn no_word_of_a_closed_document_is_told_as_a_spelling() {
