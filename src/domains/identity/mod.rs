@@ -1,5 +1,6 @@
 //! Who: users, logins, sessions and rights, so that every door ends in the same `Caller`.
 
+pub mod live;
 pub mod records;
 pub mod roles;
 pub mod routes;
