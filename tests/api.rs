@@ -5,4 +5,5 @@ mod every_route;
 mod papers;
 mod people;
 mod searches;
+mod sockets;
 mod spellings;
