@@ -11,7 +11,9 @@ use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
 };
-use ilot::domains::identity::records::{Session, Site, User};
+use ilot::domains::identity::records::{
+    Grant, Role, Session, Site, State as UserState, User, Way,
+};
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
 
@@ -108,9 +110,11 @@ fn the_records_of_identity_keep_their_bytes() {
         display_name: "Anna É.".into(),
         role: "planner".into(),
         is_system_admin: false,
-        active: true,
+        state: UserState::Disabled,
         must_change_password: true,
         password: "$argon2id$".into(),
+        password_at: MOMENT,
+        workstation: true,
         language: "fr".into(),
         created_at: MOMENT,
     };
@@ -123,8 +127,31 @@ fn the_records_of_identity_keep_their_bytes() {
         address: Some("10.0.0.7".into()),
         client: "curl/8".into(),
         hostname: "PC-1".into(),
+        way: Way::SecondFactor,
+        proved_at: Some(MOMENT),
     };
     stands("Session", &session, SESSION);
+    let role = Role {
+        id: id(5),
+        lineage: lineage(),
+        number: 12,
+        name: "quai".into(),
+        description: "Le quai".into(),
+        rights: vec!["view_planning".into()],
+        second_factor: true,
+        built_in: false,
+        created_at: MOMENT,
+    };
+    stands("Role", &role, ROLE);
+    let grant = Grant {
+        lineage: lineage(),
+        right: "view_finance".into(),
+        until: Some(MOMENT),
+        reason: "clôture".into(),
+        given_by: "chef".into(),
+        given_at: MOMENT,
+    };
+    stands("Grant", &grant, GRANT);
     let site = Site {
         name: "Dépôt".into(),
         language: "fr".into(),
@@ -262,8 +289,10 @@ fn codes_of(source: &str) -> BTreeSet<String> {
     found
 }
 
-const USER: &str = "010102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424026672f6a1bfe9d666";
-const SESSION: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d31";
+const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424f6a1bfe9d66601026672f6a1bfe9d666";
+const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
+const ROLE: &str = "";
+const GRANT: &str = "";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "010102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";

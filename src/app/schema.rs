@@ -1,5 +1,6 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::identity::earlier;
 use crate::domains::{assistant::records as assistant, identity::records as identity};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
@@ -31,6 +32,9 @@ pub const TABLES: &[Known] = &[
     known(&identity::USERS),
     known(&identity::USERS_BY_LOGIN),
     known(&identity::USERS_BY_NUMBER),
+    known(&identity::ROLES),
+    known(&identity::GRANTS),
+    known(&identity::LAST_LOGIN),
     known(&identity::SESSIONS),
     known(&identity::SESSIONS_OF),
     known(&identity::LAST_USED),
@@ -56,7 +60,10 @@ pub const TABLES: &[Known] = &[
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.
-pub const STEPS: &[Step] = &[Step { name: "begin", run: |_| Ok(()) }];
+pub const STEPS: &[Step] = &[
+    Step { name: "begin", run: |_| Ok(()) },
+    Step { name: "users know their state", run: earlier::to_second_shape },
+];
 
 #[cfg(test)]
 mod tests {

@@ -220,7 +220,8 @@ impl House {
 
     /// Waits for a future of the other end of a socket.
     pub fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it hangs") })
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it hangs") })
     }
 
     /// Asks; whatever is not a success must wear the one fault body.

@@ -232,9 +232,7 @@ fn of_search() -> Vec<Case> {
 fn of_the_socket() -> Vec<Case> {
     vec![
         // A socket has its own chapter; a plain request is told what this address is.
-        case(Open::All, get("/ws"), 426)
-            .of("get", "/ws")
-            .with(json!({"code": "upgrade_required"})),
+        case(Open::All, get("/ws"), 426).of("get", "/ws").with(json!({"code": "upgrade_required"})),
         case(Open::Admins, get("/ws/status"), 200)
             .of("get", "/ws/status")
             .with(json!({"connected_clients": 0, "connected_users": 0, "users": []})),
@@ -242,7 +240,10 @@ fn of_the_socket() -> Vec<Case> {
 }
 
 fn cases() -> Vec<Case> {
-    [of_the_box(), of_identity(), of_the_socket(), of_search(), of_documents()].into_iter().flatten().collect()
+    [of_the_box(), of_identity(), of_the_socket(), of_search(), of_documents()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn filled(mut ask: Ask, document: &str) -> Ask {

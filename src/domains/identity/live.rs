@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::Identity;
-use super::records::{LAST_USED, SESSIONS, USERS};
+use super::records::{GRANTS, ROLES, SESSIONS, USERS, User};
+use super::{Identity, grants, roles};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -37,7 +37,7 @@ const ENDED_BY: [&str; 2] = [SESSIONS.name, API_KEYS];
 /// Keys of programs, by name of record.
 const API_KEYS: &str = "identity.api_keys";
 /// Rows of which each concerns everybody who is open.
-const CONCERN_ALL: [&str; 2] = ["identity.roles", "identity.grants"];
+const CONCERN_ALL: [&str; 2] = [ROLES.name, GRANTS.name];
 
 /// The register of what is open. Clones share it.
 #[derive(Clone)]
@@ -65,15 +65,6 @@ struct Entry {
     until: Moment,
     /// Since when its standing is not known.
     doubt: Option<Instant>,
-}
-
-/// What a caller is by now, and until when at least.
-#[derive(Debug)]
-pub(super) struct Standing {
-    /// The same caller with the rights of this moment.
-    pub(super) caller: Caller,
-    /// The moment at which time alone may have ended it.
-    pub(super) until: Moment,
 }
 
 /// Takes its entry out of the register when the open thing is dropped.
@@ -206,7 +197,7 @@ impl Live {
             let mut open = self.open();
             let Some(entry) = open.entries.get_mut(&number) else { continue };
             match standing {
-                Ok(Some(standing)) => entry.stands(standing),
+                Ok(Some((caller, until))) => entry.stands(caller, until),
                 Ok(None) => entry.over.cancel(),
                 Err(fault) => entry.doubted(&fault),
             }
@@ -259,10 +250,9 @@ fn is(id: Option<Id>, key: &[u8]) -> bool {
 }
 
 impl Entry {
-    fn stands(&mut self, standing: Standing) {
+    fn stands(&mut self, caller: Caller, until: Moment) {
         self.doubt = None;
-        self.until = standing.until;
-        let Standing { caller, .. } = standing;
+        self.until = until;
         self.caller.send_if_modified(|known| {
             let same = (known.rights, &known.role, known.hold, &known.who)
                 == (caller.rights, &caller.role, caller.hold, &caller.who);
@@ -290,29 +280,45 @@ impl Drop for Note {
 }
 
 impl Identity {
-    /// How a caller who was recognised once stands now; none when the session, the key or the
-    /// account is over. Whoever has neither (the console, a machine at its own door) stands for ever.
+    /// How a caller who was recognised once stands now: as whom, and until which moment at least; none
+    /// when the session, the key or the account is over. Whoever has none of them (the console, a
+    /// machine at its own door) stands for ever.
     ///
     /// # Errors
     /// What the store says.
-    pub(super) fn standing(&self, caller: &Caller) -> Result<Option<Standing>, Fault> {
+    fn standing(&self, caller: &Caller) -> Result<Option<(Caller, Moment)>, Fault> {
         let now = self.clock.now();
-        let Some(id) = caller.session else {
-            return Ok(Some(Standing { caller: caller.clone(), until: Moment(i64::MAX) }));
+        let Who::User { id: user, .. } = caller.who else {
+            return Ok(Some((caller.clone(), Moment(i64::MAX))));
         };
+        let found = match caller.session {
+            Some(session) => self
+                .stands(caller.clone(), session, caller.door, now)?
+                .map(|standing| (standing.caller, standing.until)),
+            None => self.stands_without_session(caller, user, now)?,
+        };
+        let Some((caller, until)) = found else { return Ok(None) };
+        // A right that was given for a while goes without a commit too.
+        let grants = self.store.read(|view| grants::grants_of(view, user))?;
+        let ends = grants.iter().filter_map(|grant| grant.until).filter(|end| *end > now);
+        Ok(Some((caller, ends.fold(until, Moment::min))))
+    }
+
+    /// A program with a key of a user: the key gave no more than the user had, and a right that the
+    /// user has lost is lost to it.
+    fn stands_without_session(
+        &self,
+        caller: &Caller,
+        user: Id,
+        now: Moment,
+    ) -> Result<Option<(Caller, Moment)>, Fault> {
         self.store.read(|view| {
-            let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
-            let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
-            let used = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
-            let idle = Duration::from_mins(self.settings.idle_minutes);
-            let until = session.expires_at.min(used.plus(idle));
-            if !user.active || now >= until {
+            let Some(user) = view.get(&USERS, &user)?.filter(User::is_active) else {
                 return Ok(None);
-            }
-            let rights = Self::permissions(&user);
-            let who = Who::User { id: user.id, name: user.username };
-            let caller = Caller { who, rights, role: user.role, ..caller.clone() };
-            Ok(Some(Standing { caller, until }))
+            };
+            let (rights, _) = roles::rights_of(view, &user, now)?;
+            let caller = Caller { rights: caller.rights.both(rights), ..caller.clone() };
+            Ok(Some((caller, Moment(i64::MAX))))
         })
     }
 }

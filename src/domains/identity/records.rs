@@ -1,4 +1,4 @@
-//! Users, sessions and the site, and their tables.
+//! Users, roles, grants, sessions and the site, and their tables.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,12 @@ pub const USERS: Table<Id, User> = Table::journaled("identity.users");
 pub const USERS_BY_LOGIN: Table<String, Id> = Table::journaled("identity.users_by_login");
 /// Users by the integer that clients know them by.
 pub const USERS_BY_NUMBER: Table<u64, Id> = Table::journaled("identity.users_by_number");
+/// Roles by name.
+pub const ROLES: Table<String, Role> = Table::journaled("identity.roles");
+/// Rights given to a user beside its role, by user and right.
+pub const GRANTS: Table<(Id, String), Grant> = Table::journaled("identity.grants");
+/// When a user last signed in.
+pub const LAST_LOGIN: Table<Id, Moment> = Table::quiet("identity.last_login");
 /// Sessions by name of record.
 pub const SESSIONS: Table<Id, Session> = Table::journaled("identity.sessions");
 /// Sessions of a user.
@@ -24,7 +30,19 @@ pub const SITE: Table<(), Site> = Table::journaled("identity.site");
 /// Sealed keys of the box by purpose.
 pub const KEYS: Table<String, Blob> = Table::journaled("identity.keys");
 
-/// A person (or a machine) that can sign in.
+/// Whether a user may sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It may.
+    Active,
+    /// An administrator has closed the account; it can be opened again.
+    Disabled,
+    /// The person has left: everything it held was taken back in one act.
+    Offboarded,
+}
+
+/// A person that can sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
     /// Its name of record.
@@ -44,15 +62,78 @@ pub struct User {
     /// Whether it may do everything, whatever its role.
     pub is_system_admin: bool,
     /// Whether it may sign in.
-    pub active: bool,
+    pub state: State,
     /// Whether it has to choose a new password.
     pub must_change_password: bool,
-    /// The PHC string of its password.
+    /// Its password as `engines::secrets` keeps it; empty when it has none.
     pub password: String,
+    /// When that password was chosen.
+    pub password_at: Moment,
+    /// Whether it may sign in without a password from workstations that the settings name.
+    pub workstation: bool,
     /// The language of its pages, `fr` or `en`; empty for the site's.
     pub language: String,
     /// When it was created.
     pub created_at: Moment,
+}
+
+impl User {
+    /// Whether it may sign in.
+    pub fn is_active(&self) -> bool {
+        self.state == State::Active
+    }
+}
+
+/// What a group of users may do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Role {
+    /// Its name of record.
+    pub id: Id,
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// The integer clients know it by; a per-site alias.
+    pub number: u64,
+    /// Its name: on the wire and in users' records, never changed.
+    pub name: String,
+    /// What it is for, in a line.
+    pub description: String,
+    /// The names of its rights; unknown ones (of another version) are kept and give nothing.
+    pub rights: Vec<String>,
+    /// Whether its users need a second factor.
+    pub second_factor: bool,
+    /// Whether the box began with it; such a role cannot be deleted.
+    pub built_in: bool,
+    /// When it was made.
+    pub created_at: Moment,
+}
+
+/// A right given to one user beside its role.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// The right's name.
+    pub right: String,
+    /// When it ends; none for never.
+    pub until: Option<Moment>,
+    /// Why, in a line.
+    pub reason: String,
+    /// Who gave it, by name.
+    pub given_by: String,
+    /// When.
+    pub given_at: Moment,
+}
+
+/// How whoever began a session proved who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// With a password.
+    Password,
+    /// With a password and a second factor.
+    SecondFactor,
+    /// From a workstation that the settings name, without a password.
+    Workstation,
 }
 
 /// A sign-in that has not ended.
@@ -72,6 +153,10 @@ pub struct Session {
     pub client: String,
     /// Of which workstation, as far as the client says.
     pub hostname: String,
+    /// How it was proved who it is.
+    pub way: Way,
+    /// When the password was last given; none for a session without one.
+    pub proved_at: Option<Moment>,
 }
 
 /// The site: what its pages show at the top.
@@ -89,4 +174,4 @@ pub struct Site {
     pub set_up_at: Moment,
 }
 
-records!(User, Session, Site);
+records!(User = 2, Role, Grant, Session = 2, Site);
