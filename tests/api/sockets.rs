@@ -197,7 +197,7 @@ fn nobody_listens_without_a_good_proof() {
     let cookie = format!("access_token={admin}");
     for (rest, headers, status, code) in [
         ("?token=ab.cd.ef", vec![], 401, "token_invalid"),
-        ("", vec![("authorization", "Bearer ab.cd.ef")], 401, "unauthenticated"),
+        ("", vec![("authorization", "Bearer ab.cd.ef")], 401, "token_invalid"),
         (
             "",
             vec![("cookie", cookie.as_str()), ("origin", "http://evil.example")],
@@ -334,6 +334,61 @@ fn what_ends_a_session_ends_its_sockets_and_no_others() {
     house.clock.pass(Duration::from_hours(13));
     third.ended(began);
     assert_eq!(desks(&house).live.count(), desks(&house).hub.count());
+}
+
+#[test]
+fn every_deed_that_ends_a_session_is_felt_on_its_socket() {
+    let (house, admin) = House::ready();
+    let at = house.listen(None);
+    let (number, _) = house.person(&admin, "vera", "viewer");
+    let body = json!({"username": "vera", "password": PASSWORD});
+    for deed in [
+        "/sessions/{session}/terminate",
+        "/admin/sessions/{session}/kick",
+        "/admin/sessions/disconnect/vera",
+        "/admin/sessions/kick-all",
+        "/admin/users/{number}/offboard",
+    ] {
+        let signed_in = house.check(post("/auth/login", &body), 200, &json!({}));
+        let mut line = seated(&house, at, signed_in["access_token"].as_str().unwrap());
+        let deed = deed
+            .replace("{session}", signed_in["session_id"].as_str().unwrap())
+            .replace("{number}", &number.to_string());
+        let began = Instant::now();
+        house.check(post(&deed, &json!({})).by(&admin), 200, &json!({}));
+        line.ended(began);
+    }
+}
+
+#[test]
+fn a_right_given_for_a_while_goes_by_time_alone() {
+    let (house, admin) = House::ready();
+    let at = house.listen(None);
+    let (number, token) = house.person(&admin, "vera", "viewer");
+    let mut vera = seated(&house, at, &token);
+    let grant =
+        json!({"right": "manage_finance", "until": "2026-01-15T09:00:00Z", "reason": "Clôture"});
+    let path = format!("/admin/users/{number}/grants");
+    let given = house.ask(post(&path, &grant).by(&admin));
+    assert!(given.status < 300, "{}", given.json());
+    let told = Event::new("data_changed", json!({})).needs(Right::ManageFinance);
+    let mark = Event::new("mark", json!({}));
+    let hears = |vera: &mut Line<'_>| {
+        desks(&house).hub.publish(&told);
+        desks(&house).hub.publish(&mark);
+        let heard = vera.next()["type"] == "data_changed";
+        heard.then(|| vera.hears("mark"));
+        heard
+    };
+    let within = |what: &str, wanted: bool, vera: &mut Line<'_>| {
+        let began = Instant::now();
+        while hears(vera) != wanted {
+            assert!(began.elapsed() < AT_ONCE, "{what}");
+        }
+    };
+    within("the right that was given is not felt", true, &mut vera);
+    house.clock.pass(Duration::from_mins(61));
+    within("the right that is over is still felt", false, &mut vera);
 }
 
 #[test]
