@@ -11,9 +11,7 @@ use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
 };
-use ilot::domains::identity::records::{
-    Grant, Role, Session, Site, State as UserState, User, Way,
-};
+use ilot::domains::identity::records::{Grant, Role, Session, Site, State as UserState, User, Way};
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
 

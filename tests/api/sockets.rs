@@ -196,8 +196,8 @@ fn nobody_listens_without_a_good_proof() {
     let at = house.listen(None);
     let cookie = format!("access_token={admin}");
     for (rest, headers, status, code) in [
-        ("?token=ab.cd.ef", vec![], 401, "token_invalid"),
-        ("", vec![("authorization", "Bearer ab.cd.ef")], 401, "token_invalid"),
+        ("?token=ab.cd.ef", vec![], 401, "token_malformed"),
+        ("", vec![("authorization", "Bearer ab.cd.ef")], 401, "token_malformed"),
         (
             "",
             vec![("cookie", cookie.as_str()), ("origin", "http://evil.example")],
@@ -231,7 +231,7 @@ fn nobody_listens_without_a_good_proof() {
     line.hears("connected_users");
     line.lives();
     for (shown, code, close) in
-        [("ab.cd.ef", "token_invalid", 4002), (late.as_str(), "token_expired", 4001)]
+        [("ab.cd.ef", "token_malformed", 4002), (late.as_str(), "token_expired", 4001)]
     {
         let mut line = stranger();
         line.say(&json!({"type": "authenticate", "token": shown}));

@@ -11,6 +11,7 @@ use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::secrets;
+use crate::engines::tokens::AUDIENCE;
 use crate::store::{Deed, Reader, Tx, all, under};
 
 /// How often the last use of a session is written down.
@@ -53,7 +54,7 @@ impl Identity {
     /// Why the token is not good (`token_…`), or `session_ended`.
     pub fn recognise(&self, caller: Caller, token: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
-        let claims = self.desk.token_key.check(token, &self.issuer(), ACCESS, now)?;
+        let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
         let standing = self.stands(caller, id, door, now)?.ok_or_else(ended)?;
         if now.since(standing.touched) > TOUCH_EVERY {

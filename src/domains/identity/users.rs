@@ -2,9 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::records::{
-    LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User,
-};
+use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Right, Rights, Who};
@@ -129,9 +127,9 @@ fn check_email(email: &str, fields: &mut Vec<Field>) {
     if email.is_empty() {
         return;
     }
-    let good = email.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && !host.is_empty() && !host.contains('@')
-    });
+    let good = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
     let plain = !email.contains(['\\', '/', ' ']) && !email.chars().any(char::is_control);
     if !good || !plain || email.chars().count() > NAME_MAX {
         fields.push(wrong("email", "string_pattern", "'email' is not an address."));
@@ -161,11 +159,7 @@ pub(super) fn check_password(
     } else if fold(username).chars().count() >= NAME_IN_PASSWORD
         && password.to_lowercase().contains(&fold(username))
     {
-        fields.push(wrong(
-            place,
-            "password_has_name",
-            "A password must not contain the username.",
-        ));
+        fields.push(wrong(place, "password_has_name", "A password must not contain the username."));
     }
 }
 
@@ -227,9 +221,8 @@ impl Identity {
         let user =
             self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))?;
         // A request that is sent again finds the user of the first time, whose password is another.
-        let fresh = told.filter(|word| {
-            self.desk.passwords.check(word, &user.password).unwrap_or_default()
-        });
+        let fresh =
+            told.filter(|word| self.desk.passwords.check(word, &user.password).unwrap_or_default());
         Ok(Told { listed: self.listed(user)?, temporary: fresh })
     }
 
@@ -420,10 +413,7 @@ impl Identity {
         if is {
             return Ok(());
         }
-        Err(Fault::forbidden(
-            "system_admin_required",
-            "Only a system administrator may do this.",
-        ))
+        Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
     }
 
     /// Nobody gives a role beyond their own rights.
