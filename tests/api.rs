@@ -7,4 +7,5 @@ mod papers;
 mod people;
 mod rights;
 mod searches;
+mod sockets;
 mod spellings;

@@ -9,6 +9,7 @@ mod people;
 pub mod router;
 pub mod schema;
 pub mod settings;
+pub mod socket;
 pub mod system;
 mod work;
 
@@ -27,9 +28,11 @@ use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::identity::Identity;
+use crate::domains::identity::live::Live;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Ground, Store};
+use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
 use listen::{Bound, Doors, ListenSettings, machine, notify};
@@ -151,7 +154,8 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        let desks = Desks { system, identity, assistant };
+        let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
+        let desks = Desks { system, identity, live, hub, assistant };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -200,6 +204,7 @@ impl App {
                 notify::stopping();
                 // What is under way at the door drains while the tasks come to their ends.
                 self.desks.assistant.wind_down();
+                self.desks.hub.close();
                 token.cancel();
                 serving.await;
             }

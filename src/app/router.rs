@@ -5,11 +5,14 @@ use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::people::Directory;
+use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::assistant::{self, Assistant};
+use crate::domains::identity::live::Live;
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
+use crate::web::hub::Hub;
 use crate::web::layers::{Door, DoorOptions};
 use crate::web::recognition::Recognition;
 use crate::web::routes::{Spelling, split};
@@ -22,6 +25,10 @@ pub struct Desks {
     pub system: System,
     /// Who.
     pub identity: Identity,
+    /// What is open, and for whom.
+    pub live: Live,
+    /// Who listens.
+    pub hub: Hub,
     /// Documents and search.
     pub assistant: Assistant,
 }
@@ -32,6 +39,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
     OpenApiRouter::new()
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
+        .merge(socket::routes(Sockets::of(desks, Pace::default())))
         .merge(assistant::routes::routes(desks.assistant.clone(), people))
 }
 
@@ -48,10 +56,12 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
     let (routes, document) = split(described(desks), VERSION);
     let spelling = Spelling::of(&document);
     let desk = desks.identity.clone();
-    let whole = routes
-        .merge(docs::routes(&document)?)
-        .merge(pages::routes(VERSION))
-        .layer(Recognition::by(move |request| identity::routes::recognise(&desk, request)));
+    let whole = routes.merge(docs::routes(&document)?).merge(pages::routes(VERSION)).layer(
+        Recognition::by(
+            move |request| identity::routes::recognise(&desk, request),
+            desks.live.watch(),
+        ),
+    );
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };

@@ -446,12 +446,23 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+fn of_the_socket() -> Vec<Case> {
+    vec![
+        // A socket has its own chapter; a plain request is told what this address is.
+        case(Open::All, get("/ws"), 426).of("get", "/ws").with(json!({"code": "upgrade_required"})),
+        case(Open::Holders("view_sauron"), get("/ws/status"), 200)
+            .of("get", "/ws/status")
+            .with(json!({"connected_clients": 0, "connected_users": 0, "users": []})),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     [
         of_the_box(),
         of_identity(),
         of_users(),
         of_roles_and_sessions(),
+        of_the_socket(),
         of_search(),
         of_documents(),
         of_collections(),

@@ -3,6 +3,7 @@
 pub mod earlier;
 mod gate;
 pub mod grants;
+pub mod live;
 pub mod offboarding;
 pub mod records;
 pub mod roles;

@@ -28,6 +28,17 @@ pub struct Open {
     pub last_used: Moment,
 }
 
+/// How the caller of a session stands at a moment.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// With the rights of that moment.
+    pub(super) caller: Caller,
+    /// When the session was last used, to the minute.
+    pub(super) touched: Moment,
+    /// The moment at which time alone may end it.
+    pub(super) until: Moment,
+}
+
 impl Identity {
     /// The session's word against cross-site requests.
     ///
@@ -45,28 +56,42 @@ impl Identity {
         let now = self.clock.now();
         let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
-        let (session, user, touched, rights, second_factor) = self
-            .store
-            .read(|view| {
-                let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
-                let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
-                let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
-                let (rights, second_factor) = roles::rights_of(view, &user, now)?;
-                Ok(Some((session, user, touched, rights, second_factor)))
-            })?
-            .ok_or_else(ended)?;
-        if !user.is_active() || self.is_over(&session, touched, now) {
-            return Err(ended());
-        }
-        if now.since(touched) > TOUCH_EVERY {
+        let standing = self.stands(caller, id, door, now)?.ok_or_else(ended)?;
+        if now.since(standing.touched) > TOUCH_EVERY {
             self.store.write_freeing(move |tx| {
                 let now = tx.now();
                 tx.put(&LAST_USED, &id, &now)
             })?;
         }
+        Ok(standing.caller)
+    }
+
+    /// How the caller of a session stands at `now`; none when it is over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn stands(
+        &self,
+        caller: Caller,
+        id: Id,
+        door: Door,
+        now: Moment,
+    ) -> Result<Option<Standing>, Fault> {
+        let found = self.store.read(|view| {
+            let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
+            let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
+            let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
+            let (rights, second_factor) = roles::rights_of(view, &user, now)?;
+            Ok(Some((session, user, touched, rights, second_factor)))
+        })?;
+        let Some((session, user, touched, rights, second_factor)) = found else { return Ok(None) };
+        if !user.is_active() || self.is_over(&session, touched, now) {
+            return Ok(None);
+        }
         let step_up = Duration::from_mins(self.settings.step_up_minutes);
         let _ = second_factor;
-        Ok(Caller {
+        let idle = Duration::from_mins(self.settings.idle_minutes);
+        let caller = Caller {
             rights,
             role: user.role,
             door,
@@ -75,7 +100,8 @@ impl Identity {
             hold: user.must_change_password.then_some(Hold::ChangePassword),
             who: Who::User { id: user.id, name: user.username },
             ..caller
-        })
+        };
+        Ok(Some(Standing { caller, touched, until: session.expires_at.min(touched.plus(idle)) }))
     }
 
     fn is_over(&self, session: &Session, touched: Moment, now: Moment) -> bool {
