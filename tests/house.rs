@@ -101,7 +101,17 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hkdf", &["engines/secrets"]),
     ("hmac", &["engines/secrets"]),
     ("jsonwebtoken", &["engines/tokens"]),
-    ("aws_lc_rs", &["engines/tokens", "engines/tls", "engines/secrets", "engines/signing"]),
+    (
+        "aws_lc_rs",
+        &[
+            "engines/tokens",
+            "engines/tls",
+            "engines/secrets",
+            "engines/second_factor",
+            "engines/signing",
+        ],
+    ),
+    ("qrcodegen", &["engines/qr"]),
     ("calamine", &["engines/readers"]),
     ("csv", &["engines/readers"]),
     ("encoding_rs", &["engines/readers"]),

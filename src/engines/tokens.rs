@@ -118,7 +118,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 enum Pair {
     Rsa(RsaKeyPair, ParsedPublicKey),
     Ec(EcdsaKeyPair, ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<hmac::Key>),
 }
 
 /// A key that signs and checks this box's tokens.
@@ -197,7 +197,7 @@ impl TokenKey {
                 // can be held against more cheaply than a token can. No token is ever signed over
                 // these words, as they hold no point.
                 let tag = hmac::sign(&key, b"ilot/v1/name of this token key");
-                (Pair::Secret(key), tag.as_ref().to_vec())
+                (Pair::Secret(Box::new(key)), tag.as_ref().to_vec())
             }
             Algorithm::Hs256 => return Err(Fault::broken(doing, "the secret is not 32 bytes")),
         };

@@ -49,7 +49,7 @@ pub(super) enum Imported {
     /// passlib's `$pbkdf2-sha256$rounds$salt$digest`.
     Pbkdf2 { rounds: NonZeroU32, salt: Vec<u8>, digest: Vec<u8> },
     /// Argon2id without a pepper.
-    Argon(PasswordHash),
+    Argon(Box<PasswordHash>),
 }
 
 /// What bcrypt needs to make the same hash again.
@@ -135,7 +135,7 @@ impl Imported {
         {
             return Err(too_costly());
         }
-        Ok(Self::Argon(hash))
+        Ok(Self::Argon(Box::new(hash)))
     }
 
     /// Whether this is the hash of `password`.
@@ -153,7 +153,7 @@ impl Imported {
             Self::Pbkdf2 { rounds, salt, digest } => {
                 pbkdf2::verify(PBKDF2_HMAC_SHA256, *rounds, salt, password, digest).is_ok()
             }
-            Self::Argon(hash) => Argon2::default().verify_password(password, hash).is_ok(),
+            Self::Argon(hash) => Argon2::default().verify_password(password, hash.as_ref()).is_ok(),
         }
     }
 }
