@@ -1,9 +1,13 @@
 //! The identity door, and the recogniser of callers that lies around every route of the box.
 
 mod account;
+mod imports;
+mod registration;
 mod roles;
+mod second_factor;
 mod sessions;
 mod setup;
+mod signing_in;
 mod users;
 
 use axum::extract::Request;
@@ -26,7 +30,11 @@ const CSRF_HEADER: &str = "x-csrf-token";
 pub fn routes(desk: Identity) -> OpenApiRouter {
     OpenApiRouter::new()
         .merge(setup::routes())
+        .merge(signing_in::routes())
         .merge(account::routes())
+        .merge(second_factor::routes())
+        .merge(registration::routes())
+        .merge(imports::routes())
         .merge(users::routes())
         .merge(roles::routes())
         .merge(sessions::routes())
