@@ -1,9 +1,11 @@
 //! Who: users, roles and rights, logins, sessions and keys, so that every door ends in the same `Caller`.
 
+pub mod api_keys;
 pub mod earlier;
 mod gate;
 pub mod grants;
 pub mod offboarding;
+mod places;
 pub mod records;
 pub mod roles;
 pub mod routes;
@@ -25,7 +27,7 @@ use crate::base::id::Id;
 use crate::engines::secrets::{self, Passwords, RootKey};
 use crate::engines::tokens::TokenKey;
 use crate::store::{Blob, Deed, Reader, Store};
-use gate::Gate;
+use gate::{Gate, Lane};
 use offboarding::Taker;
 use records::{KEYS, SITE, Site, USERS, User};
 use throttle::Throttle;
@@ -45,11 +47,15 @@ pub struct IdentitySettings {
     pub password_min: usize,
     /// How long a password counts as fresh for exports and changes of roles, minutes.
     pub step_up_minutes: u64,
+    /// Failed sign-ins from one address within 15 minutes after which it is blocked: for half an hour
+    /// at first, or a minute where somebody has signed in before; twice as long each time, up to a
+    /// day. Default 5.
+    pub address_failures: usize,
 }
 
 impl Default for IdentitySettings {
     fn default() -> Self {
-        Self { session_hours: 12, idle_minutes: 720, password_min: 12, step_up_minutes: 5 }
+        Self { session_hours: 12, idle_minutes: 720, password_min: 12, step_up_minutes: 5, address_failures: 5 }
     }
 }
 
@@ -66,6 +72,7 @@ struct Desk {
     passwords: Passwords,
     token_key: TokenKey,
     csrf_key: Zeroizing<[u8; 32]>,
+    api_key_key: Zeroizing<[u8; 32]>,
     throttle: Throttle,
     checks: Gate,
     /// The set-up word, until the box is set up.
@@ -108,7 +115,8 @@ impl Identity {
             passwords,
             token_key,
             csrf_key: root.derive("csrf")?,
-            throttle: Throttle::default(),
+            api_key_key: root.derive("api-keys")?,
+            throttle: Throttle::new(clock.clone(), settings.address_failures),
             checks: Gate::default(),
             setup_word: Mutex::default(),
             nobody,
@@ -145,8 +153,14 @@ impl Identity {
         format!("ilot:{}", self.store.site())
     }
 
+    /// Hashes a password for somebody who is signed in, or sets the box up.
     fn hash(&self, password: &str) -> Result<String, Fault> {
-        self.desk.checks.pass(|| self.desk.passwords.hash(password))
+        self.hash_in(Lane::Known, password)
+    }
+
+    /// Hashes a password; whoever is nobody yet goes in the strangers' lane.
+    fn hash_in(&self, lane: Lane, password: &str) -> Result<String, Fault> {
+        self.desk.checks.pass(lane, || self.desk.passwords.hash(password))
     }
 }
 

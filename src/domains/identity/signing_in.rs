@@ -8,10 +8,10 @@ use super::records::{
     LAST_LOGIN, LAST_USED, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
 };
 use super::users::Listed;
-use super::{Identity, cut, users};
+use super::{Identity, cut, places, users};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
-use crate::base::fault::{Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::engines::tokens::{AUDIENCE, Claims};
 use crate::store::{Deed, Reader};
@@ -54,25 +54,21 @@ impl Identity {
     /// `bad_credentials` whatever is wrong, `too_many_attempts`.
     pub fn login(&self, caller: &Caller, shown: &Credentials) -> Result<SignedIn, Fault> {
         let login = users::fold(&shown.name);
-        self.desk.throttle.check(self.clock.as_ref(), &login, caller.address)?;
         let user = self.store.read(|view| match view.get(&USERS_BY_LOGIN, &login)? {
             Some(id) => view.get(&USERS, &id),
             None => Ok(None),
         })?;
         let hash = user.as_ref().map_or(self.desk.nobody.as_str(), |u| u.password.as_str());
-        let right = self.desk.checks.pass(|| self.desk.passwords.check(&shown.password, hash))?;
+        let knock = self.knock(caller, user.as_ref(), &login)?;
+        let right = self
+            .desk
+            .checks
+            .pass(knock.lane(), || self.desk.passwords.check(&shown.password, hash))?;
+        let name = user.as_ref().map(|user| user.username.clone());
         let Some(user) = user.filter(|user| right && user.is_active()) else {
-            self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
-            let (who, name) = (caller.clone(), shown.name.chars().take(64).collect::<String>());
-            self.store
-                .write_freeing(move |tx| tx.journal(&who, Deed::new("login.refuse", name)))?;
-            return Err(Fault::new(
-                Kind::Unauthenticated,
-                "bad_credentials",
-                "The name or the password is wrong.",
-            ));
+            return Err(self.refuse(caller, knock, name.as_deref())?);
         };
-        self.desk.throttle.succeeded(&login);
+        knock.succeeded();
         self.begin(caller, user, shown, Way::Password)
     }
 
@@ -109,6 +105,7 @@ impl Identity {
                 tx.put(&SESSIONS_OF, &(user.id, session.id), &())?;
                 tx.put(&LAST_USED, &session.id, &session.created_at)?;
                 tx.put(&LAST_LOGIN, &user.id, &session.created_at)?;
+                places::remember(tx, user.id, who.address)?;
                 let who = Caller {
                     who: Who::User { id: user.id, name: user.username },
                     session: Some(session.id),
