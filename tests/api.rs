@@ -2,7 +2,9 @@
 
 mod ask;
 mod every_route;
+mod keys;
 mod papers;
 mod people;
 mod searches;
 mod spellings;
+mod throttle;
