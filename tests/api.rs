@@ -3,8 +3,10 @@
 mod ask;
 mod collections;
 mod every_route;
+mod keys;
 mod papers;
 mod people;
 mod rights;
 mod searches;
 mod spellings;
+mod throttle;

@@ -2,6 +2,7 @@
 
 mod boot;
 pub mod commands;
+pub mod configuration;
 
 pub mod listen;
 pub mod logs;
@@ -26,12 +27,14 @@ use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::{Assistant, Places};
+use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Ground, Store};
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
+use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
 use router::Desks;
 use settings::{Config, Settings};
@@ -151,7 +154,9 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        let desks = Desks { system, identity, assistant };
+        let continuity = Continuity::open(&data.planb(), &health);
+        let configuration = Configuration::of(&config);
+        let desks = Desks { system, identity, assistant, continuity, configuration };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 

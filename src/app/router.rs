@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
+use super::configuration::{self, Configuration};
 use super::people::Directory;
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::assistant::{self, Assistant};
+use crate::domains::continuity::{self, Continuity};
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
 use crate::web::layers::{Door, DoorOptions};
@@ -24,6 +26,10 @@ pub struct Desks {
     pub identity: Identity,
     /// Documents and search.
     pub assistant: Assistant,
+    /// Plan B.
+    pub continuity: Continuity,
+    /// The settings, to be shown.
+    pub configuration: Configuration,
 }
 
 /// Every described route.
@@ -33,6 +39,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
         .merge(assistant::routes::routes(desks.assistant.clone(), people))
+        .merge(configuration::routes(desks.configuration.clone()))
 }
 
 /// The description of every route.
@@ -47,11 +54,14 @@ pub fn document(desks: &Desks) -> utoipa::openapi::OpenApi {
 pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
     let (routes, document) = split(described(desks), VERSION);
     let spelling = Spelling::of(&document);
-    let desk = desks.identity.clone();
+    let (desk, plan_b) = (desks.identity.clone(), desks.continuity.clone());
     let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
-        .layer(Recognition::by(move |request| identity::routes::recognise(&desk, request)));
+        .layer(Recognition::by(move |request| {
+            continuity::routes::recognise(&plan_b, request)
+                .or_else(|| identity::routes::recognise(&desk, request))
+        }));
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };

@@ -1,11 +1,13 @@
 //! Who: users, roles and rights, logins, sessions and keys, so that every door ends in the same `Caller`.
 
+pub mod api_keys;
 pub mod earlier;
 mod gate;
 pub mod grants;
 pub mod imports;
 pub mod invitations;
 pub mod offboarding;
+mod places;
 pub mod records;
 pub mod registration;
 pub mod roles;
@@ -31,7 +33,7 @@ use crate::base::id::Id;
 use crate::engines::secrets::{self, Passwords, RootKey};
 use crate::engines::tokens::{Algorithm, TokenKey};
 use crate::store::{Blob, Deed, Reader, Store};
-use gate::Gate;
+use gate::{Gate, Lane};
 use offboarding::Taker;
 use records::{KEYS, SITE, Site, USERS, User};
 use registration::Registration;
@@ -61,6 +63,10 @@ pub struct IdentitySettings {
     pub password_min: usize,
     /// How long a password counts as fresh for exports and changes of roles, minutes.
     pub step_up_minutes: u64,
+    /// Failed sign-ins from one address within 15 minutes after which it is blocked: for half an hour
+    /// at first, or a minute where somebody has signed in before; twice as long each time, up to a
+    /// day. Default 5.
+    pub address_failures: usize,
     /// How tokens are signed: `RS256`, `ES256` or `HS256`. After a change the tokens of before are
     /// refused (`token_algorithm`), and everybody signs in again.
     pub token_algorithm: Algorithm,
@@ -81,6 +87,7 @@ impl Default for IdentitySettings {
             idle_minutes: 720,
             password_min: 12,
             step_up_minutes: 5,
+            address_failures: 5,
             token_algorithm: Algorithm::Rs256,
             registration: Registration::Invited,
             registration_role: "user".to_owned(),
@@ -103,6 +110,7 @@ struct Desk {
     passwords: Passwords,
     token_key: TokenKey,
     csrf_key: Zeroizing<[u8; 32]>,
+    api_key_key: Zeroizing<[u8; 32]>,
     /// Seals the secrets of second factors.
     root: RootKey,
     /// Under which the words of invitations are kept.
@@ -145,7 +153,8 @@ impl Identity {
             invitation_key: root.derive("invitation")?,
             recovery_key: root.derive("recovery")?,
             tries: Tries::default(),
-            throttle: Throttle::default(),
+            api_key_key: root.derive("api-keys")?,
+            throttle: Throttle::new(clock.clone(), settings.address_failures),
             checks: Gate::default(),
             setup_word: Mutex::default(),
             nobody,
@@ -182,8 +191,14 @@ impl Identity {
         format!("ilot:{}", self.store.site())
     }
 
+    /// Hashes a password for somebody who is signed in, or sets the box up.
     fn hash(&self, password: &str) -> Result<String, Fault> {
-        self.desk.checks.pass(|| self.desk.passwords.hash(password))
+        self.hash_in(Lane::Known, password)
+    }
+
+    /// Hashes a password; whoever is nobody yet goes in the strangers' lane.
+    fn hash_in(&self, lane: Lane, password: &str) -> Result<String, Fault> {
+        self.desk.checks.pass(lane, || self.desk.passwords.hash(password))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::records::{State, USERS};
-use super::{Identity, grants, invitations, second_factor, sessions, users};
+use super::{Identity, api_keys, grants, invitations, places, second_factor, sessions, users};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::fault::Fault;
 use crate::base::id::Id;
@@ -77,8 +77,10 @@ fn own(
     let given = grants::grants_of(tx, user.id)?;
     let invitations = invitations::take_back_of(tx, caller, user.id, apply)?;
     let factors = usize::from(second_factor::remove(tx, caller, user, apply)?);
+    let keys = api_keys::delete_keys_of(tx, caller, user.id, apply)?;
     if apply {
         sessions::end_sessions_of(tx, caller, user.id, None)?;
+        places::forget(tx, user.id)?;
         for grant in &given {
             grants::remove(tx, caller, user, grant.right.clone())?;
         }
@@ -88,5 +90,6 @@ fn own(
         Taken { what: "grants", count: given.len() },
         Taken { what: "invitations", count: invitations },
         Taken { what: "second_factors", count: factors },
+        Taken { what: "api_keys", count: keys },
     ])
 }

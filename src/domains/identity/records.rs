@@ -25,6 +25,18 @@ pub const SESSIONS: Table<Id, Session> = Table::journaled("identity.sessions");
 pub const SESSIONS_OF: Table<(Id, Id), ()> = Table::journaled("identity.sessions_of");
 /// When a session was last used: housekeeping, written at most once a minute.
 pub const LAST_USED: Table<Id, Moment> = Table::quiet("identity.last_used");
+/// From which addresses a user has signed in, with when it last did: housekeeping.
+pub const KNOWN_PLACES: Table<(Id, String), Moment> = Table::quiet("identity.known_places");
+/// The same by address.
+pub const KNOWN_ADDRESSES: Table<(String, Id), ()> = Table::quiet("identity.known_addresses");
+/// API keys by name of record.
+pub const API_KEYS: Table<Id, ApiKey> = Table::journaled("identity.api_keys");
+/// API keys by the hash of their text.
+pub const API_KEYS_BY_HASH: Table<[u8; 32], Id> = Table::journaled("identity.api_keys_by_hash");
+/// API keys of a user, or of a kiosk.
+pub const API_KEYS_OF: Table<(Id, Id), ()> = Table::journaled("identity.api_keys_of");
+/// When an API key was last used, written at most once a minute.
+pub const API_KEYS_USED: Table<Id, Moment> = Table::quiet("identity.api_keys_used");
 /// The site, under the one key `()`.
 pub const SITE: Table<(), Site> = Table::journaled("identity.site");
 /// Second factors by user.
@@ -165,6 +177,41 @@ pub struct Session {
     pub proved_at: Option<Moment>,
 }
 
+/// What an API key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// A program that acts for a person.
+    Person,
+    /// A kiosk at a door.
+    Kiosk,
+}
+
+/// A key that programs show; its text was told once and is kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its name of record.
+    pub id: Id,
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// What it stands for.
+    pub kind: KeyKind,
+    /// The user it acts for, or the kiosk it stands for.
+    pub owner: Id,
+    /// What its owner calls it.
+    pub name: String,
+    /// HMAC-SHA256 of its text under a key that is not in the database.
+    pub hash: [u8; 32],
+    /// The last characters of its text, to tell keys apart.
+    pub hint: String,
+    /// What it may do at most: names of rights, or words for several (see `api_keys.rs`).
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Moment,
+    /// When it ends; none for never.
+    pub expires_at: Option<Moment>,
+}
+
 /// What a user shows beside a password: codes of a phone, and recovery codes on paper.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecondFactor {
@@ -233,4 +280,4 @@ pub struct Site {
     pub set_up_at: Moment,
 }
 
-records!(User = 2, Role, Grant, Session = 2, SecondFactor, Invitation, Site);
+records!(User = 2, Role, Grant, Session = 2, ApiKey, SecondFactor, Invitation, Site);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::gate::Lane;
 use super::records::{Invitation, ROLES};
 use super::users::{self, Draft, Listed};
 use super::workstation::needs_password;
@@ -60,37 +61,39 @@ impl Identity {
             Some(address) => format!("{COUNTED_AS} {address}"),
             None => COUNTED_AS.to_owned(),
         };
-        self.desk.throttle.check(self.clock.as_ref(), &account, caller.address)?;
+        let knock = self.knock(caller, None, &account)?;
         self.note_ignored(caller, "register.field_ignored", &asked.username, &asked.ignored)?;
         let told = !asked.ignored.is_empty();
-        let outcome = self.registered(caller, asked);
-        let mistyped = outcome.as_ref().is_err_and(|fault| fault.kind == Kind::Unprocessable);
-        if told || !mistyped {
-            // Accounts that are made count too: a page in a loop is slowed down like a guesser.
-            self.desk.throttle.failed(self.clock.as_ref(), &account, caller.address);
+        let outcome = self.registered(caller, knock.lane(), asked);
+        match &outcome {
+            Ok(_) => knock.succeeded(),
+            Err(fault) if told || matches!(fault.kind, Kind::Forbidden | Kind::Conflict) => {
+                self.refuse(caller, knock, "register.refuse", None)?;
+            }
+            // Who only mistypes is not counted.
+            Err(_) => {}
         }
         outcome
     }
 
-    fn registered(&self, caller: &Caller, asked: Registering) -> Result<Listed, Fault> {
+    fn registered(
+        &self,
+        caller: &Caller,
+        lane: Lane,
+        asked: Registering,
+    ) -> Result<Listed, Fault> {
         let mut asked = asked;
         if asked.username.trim().is_empty() {
             asked.email.trim().clone_into(&mut asked.username);
         }
-        let invitation = match self.let_in(&asked) {
-            Ok(invitation) => invitation,
-            Err(fault) => {
-                self.refused(caller, "register.refuse", &asked.username)?;
-                return Err(fault);
-            }
-        };
+        let invitation = self.let_in(&asked)?;
         let role = match &invitation {
             Some(invitation) => invitation.role.clone(),
             None => self.open_role()?,
         };
         let draft = drafted(&asked, invitation.as_ref(), role);
         self.check_draft(&draft)?;
-        let hash = self.hash(&draft.password)?;
+        let hash = self.hash_in(lane, &draft.password)?;
         let (who, word) = (caller.clone(), invitation.map(|invitation| invitation.word));
         let user = self.store.write(move |tx| {
             // Asked again inside the write: of two who use it at once only one gets in.

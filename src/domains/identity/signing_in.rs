@@ -8,7 +8,9 @@ use super::records::{
     LAST_LOGIN, LAST_USED, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
 };
 use super::users::Listed;
-use super::{Identity, cut, second_factor, sessions, users, workstation};
+use super::gate::Lane;
+use super::throttle::Knock;
+use super::{Identity, cut, places, second_factor, sessions, users, workstation};
 use crate::base::caller::{Caller, Hold, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
@@ -19,8 +21,6 @@ use crate::store::{Deed, Reader, Tx};
 
 /// The kind of token that signs requests.
 pub(super) const ACCESS: &str = "access";
-/// Characters of a name that the journal keeps of a refused sign-in.
-const REFUSED_NAME_MAX: usize = 64;
 
 /// What a sign-in answers.
 #[derive(Debug, Clone)]
@@ -71,27 +71,27 @@ impl Identity {
     /// `second_factor_locked`, `too_many_attempts`.
     pub fn login(&self, caller: &Caller, shown: &Credentials) -> Result<SignedIn, Fault> {
         let login = users::fold(&shown.name);
-        self.desk.throttle.check(self.clock.as_ref(), &login, caller.address)?;
         let user = self.by_login(&login)?;
-        let (known, verdict) = self.judged(user, &shown.password)?;
+        let knock = self.knock(caller, user.as_ref(), &login)?;
+        let name = user.as_ref().map(|user| user.username.clone());
+        let (known, verdict) = self.judged(&knock, user, &shown.password)?;
         let outcome = if shown.password.is_empty() && self.settings.workstation_login.is_on() {
             self.from_workstation(caller, known, shown)
         } else {
             match known.filter(|user| verdict != Verdict::Wrong && user.is_active()) {
-                Some(user) => self.with_password(caller, user, verdict, shown),
+                Some(user) => self.with_password(caller, knock.lane(), user, verdict, shown),
                 None => Err(bad_credentials()),
             }
         };
         match outcome {
             Ok(signed_in) => {
-                self.desk.throttle.succeeded(&login);
+                knock.succeeded();
                 Ok(signed_in)
             }
             Err(fault) if fault.code == bad_credentials().code => {
-                self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
-                self.refused(caller, "login.refuse", &shown.name)?;
-                Err(fault)
+                Err(self.refuse(caller, knock, "login.refuse", name.as_deref())?)
             }
+            // Behind the right password: a code is missing or wrong, which is counted elsewhere.
             Err(fault) => Err(fault),
         }
     }
@@ -108,33 +108,22 @@ impl Identity {
     /// everybody else does; an empty password is never right.
     pub(super) fn judged(
         &self,
+        knock: &Knock<'_>,
         user: Option<User>,
         password: &str,
     ) -> Result<(Option<User>, Verdict), Fault> {
         let hash = user.as_ref().map(|user| user.password.as_str()).filter(|hash| !hash.is_empty());
         let hash = hash.unwrap_or(&self.desk.nobody);
-        let verdict = self.desk.checks.pass(|| self.desk.passwords.verify(password, hash))?;
+        let verdict = self.desk.checks.pass(knock.lane(), || self.desk.passwords.verify(password, hash))?;
         let never =
             password.is_empty() || user.as_ref().is_none_or(|user| user.password.is_empty());
         Ok((user, if never { Verdict::Wrong } else { verdict }))
     }
 
-    /// Writes a refusal down.
-    pub(super) fn refused(
-        &self,
-        caller: &Caller,
-        deed: &'static str,
-        name: &str,
-    ) -> Result<(), Fault> {
-        let shown: String =
-            name.chars().filter(|c| !c.is_control()).take(REFUSED_NAME_MAX).collect();
-        let who = caller.clone();
-        self.store.write_freeing(move |tx| tx.journal(&who, Deed::new(deed, shown)))
-    }
-
     fn with_password(
         &self,
         caller: &Caller,
+        lane: Lane,
         user: User,
         verdict: Verdict,
         shown: &Credentials,
@@ -149,7 +138,7 @@ impl Identity {
         }
         // The password is at hand this once: a weaker hash of it is replaced.
         let better = match verdict {
-            Verdict::RightButOld => Some(self.hash(&shown.password)?),
+            Verdict::RightButOld => Some(self.hash_in(lane, &shown.password)?),
             _ => None,
         };
         let way = if enrolled { Way::SecondFactor } else { Way::Password };
@@ -290,6 +279,7 @@ impl Begun {
         };
         lay(tx, &session)?;
         tx.put(&LAST_LOGIN, &user.id, &session.created_at)?;
+        places::remember(tx, user.id, who.address)?;
         let who = Caller { session: Some(session.id), ..who };
         tx.journal(&who, Deed::new("session.begin", session.id))?;
         Ok(session)

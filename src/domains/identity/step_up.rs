@@ -142,19 +142,15 @@ impl Identity {
         wrong: impl FnOnce() -> Fault,
     ) -> Result<User, Fault> {
         let login = users::fold(&user.username);
-        self.desk.throttle.check(self.clock.as_ref(), &login, caller.address)?;
-        let (user, verdict) = self.judged(Some(user), password)?;
-        match user.filter(|_| verdict != Verdict::Wrong) {
-            Some(user) => {
-                self.desk.throttle.succeeded(&login);
-                Ok(user)
-            }
-            None => {
-                self.desk.throttle.failed(self.clock.as_ref(), &login, caller.address);
-                self.refused(caller, deed, &login)?;
-                Err(wrong())
-            }
+        let knock = self.knock(caller, Some(&user), &login)?;
+        let name = user.username.clone();
+        let (user, verdict) = self.judged(&knock, Some(user), password)?;
+        if let Some(user) = user.filter(|_| verdict != Verdict::Wrong) {
+            knock.succeeded();
+            return Ok(user);
         }
+        self.refuse(caller, knock, deed, Some(&name))?;
+        Err(wrong())
     }
 }
 

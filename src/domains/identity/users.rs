@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
-use super::{Identity, roles, second_factor};
+use super::{Identity, places, roles, second_factor};
 use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
@@ -440,9 +440,10 @@ impl Identity {
             let edit = Edit { must_change_password: Some(true), ..Edit::default() };
             let user = change(tx, &who, number, &edit, Some(hash))?;
             tx.journal(&who, Deed::new("password.reset", &user.username))?;
+            places::forget(tx, user.id)?;
             Ok(user)
         })?;
-        self.desk.throttle.succeeded(&fold(&user.username));
+        self.desk.throttle.forget(&user.id);
         Ok(Told { listed: self.listed(user)?, temporary: Some(word) })
     }
 
