@@ -3,9 +3,11 @@
 mod ask;
 mod collections;
 mod every_route;
+mod keys;
 mod papers;
 mod people;
 mod rights;
 mod searches;
 mod sockets;
 mod spellings;
+mod throttle;

@@ -11,7 +11,10 @@ use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
-use ilot::domains::identity::records::{Grant, Role, Session, Site, State as UserState, User, Way};
+use ilot::domains::identity::records::{
+    ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
+    State as UserState, User, Way,
+};
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
 
@@ -150,6 +153,19 @@ fn the_records_of_identity_keep_their_bytes() {
         given_at: MOMENT,
     };
     stands("Grant", &grant, GRANT);
+    let key = ApiKey {
+        id: id(6),
+        lineage: lineage(),
+        kind: KeyKind::Kiosk,
+        owner: id(2),
+        name: "Quai 3".into(),
+        hash: [0x5a; 32],
+        hint: "aB3_".into(),
+        scopes: vec!["history".into(), "view_planning".into()],
+        created_at: MOMENT,
+        expires_at: Some(MOMENT),
+    };
+    stands("ApiKey", &key, API_KEY);
     let site = Site {
         name: "Dépôt".into(),
         language: "fr".into(),
@@ -301,6 +317,7 @@ const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d
 const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
 const ROLE: &str = "";
 const GRANT: &str = "";
+const API_KEY: &str = "";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";

@@ -2,6 +2,7 @@
 
 mod boot;
 pub mod commands;
+pub mod configuration;
 
 pub mod listen;
 pub mod logs;
@@ -27,6 +28,7 @@ use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::{Assistant, Places};
+use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
 use crate::domains::identity::live::Live;
 use crate::engines::secrets::RootKey;
@@ -35,6 +37,7 @@ use crate::store::{Ground, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
+use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
 use router::Desks;
 use settings::{Config, Settings};
@@ -155,7 +158,9 @@ impl App {
         };
         boot.done();
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
-        let desks = Desks { system, identity, live, hub, assistant };
+        let continuity = Continuity::open(&data.planb(), &health);
+        let configuration = Configuration::of(&config);
+        let desks = Desks { system, identity, live, hub, assistant, continuity, configuration };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 

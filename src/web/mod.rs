@@ -19,7 +19,7 @@ pub mod squeeze;
 pub mod trace;
 
 pub use asker::Asker;
-pub use extract::{Form, Json, Path, Query};
+pub use extract::{Form, Json, Path, Query, Urlencoded};
 pub use fault::{Answer, FaultBody, WebFault};
 pub use peer::Peer;
 pub use run::run;

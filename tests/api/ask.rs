@@ -36,7 +36,7 @@ pub struct House {
     runtime: tokio::runtime::Runtime,
     pub clock: Arc<HeldClock>,
     pub word: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A request.
@@ -190,7 +190,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.
@@ -209,6 +209,10 @@ impl House {
     pub fn set_up(&self) -> Ask {
         let body = json!({"token": self.word, "site": "Dépôt de Saint-Fons", "username": "Chef", "password": PASSWORD});
         post("/setup", &body)
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn app(&self) -> &App {

@@ -339,6 +339,51 @@ fn of_roles_and_sessions() -> Vec<Case> {
     ]
 }
 
+fn of_keys() -> Vec<Case> {
+    let key = |body: &Value| post("/apikeys", body);
+    let good = json!({"name": "relevés", "scopes": ["rag", "view_planning"]});
+    vec![
+        case(Open::SignedIn, get("/apikeys"), 200).of("get", "/apikeys").with(json!({"keys": []})),
+        case(Open::Admins, key(&json!({"name": "quai", "kind": "kiosk"})), 201)
+            .of("post", "/apikeys")
+            .with(json!({"name": "quai", "kind": "kiosk", "scopes": ["punch_for_others"]}))
+            .takes_json()
+            .wrong(key(&json!({"scopes": []})), json!(["body", "name"]))
+            .wrong(key(&json!({"name": "", "scopes": ["rag"]})), json!(["body", "name"]))
+            .wrong(key(&json!({"name": "a"})), json!(["body", "scopes"]))
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag", "tout"]})),
+                json!(["body", "scopes", "1"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "kind": "kiosk", "scopes": ["rag"]})),
+                json!(["body", "scopes", "0"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag"], "expires_in_days": 3651})),
+                json!(["body", "expires_in_days"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag"], "expires_in_days": 0})),
+                json!(["body", "expires_in_days"]),
+            )
+            .wrong(key(&json!({"name": "a", "kind": "robot"})), json!(["body", "kind"])),
+        case(Open::SignedIn, key(&good), 201)
+            .of("post", "/apikeys")
+            .with(json!({"name": "relevés", "kind": "person"})),
+        case(Open::SignedIn, get("/apikeys/scopes"), 200).of("get", "/apikeys/scopes"),
+        case(Open::SignedIn, ask("DELETE", "/apikeys/{none}"), 404)
+            .of("delete", "/apikeys/{id}")
+            .wrong(ask("DELETE", "/apikeys/un"), json!(["path", "id"]))
+            .unknown("/apikeys/{none}"),
+        case(Open::Admins, get("/admin/config"), 200).of("get", "/admin/config").with(
+            json!({"app_name": "ilot", "auto_backup_enabled": false, "log_level": "info",
+                   "settings": {"identity": {"address_failures": 5}},
+                   "origins": {"listen.https": "flag", "identity.address_failures": "default"}}),
+        ),
+    ]
+}
+
 fn of_documents() -> Vec<Case> {
     let one = "/rag/documents/{id}";
     vec![
@@ -460,6 +505,7 @@ fn cases() -> Vec<Case> {
     [
         of_the_box(),
         of_identity(),
+        of_keys(),
         of_users(),
         of_roles_and_sessions(),
         of_the_socket(),

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::records::{GRANTS, ROLES, SESSIONS, USERS, User};
-use super::{Identity, grants, roles};
+use super::records::{GRANTS, ROLES, SESSIONS, USERS};
+use super::{Identity, grants};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::base::tasks::{Handle, Tasks};
-use crate::store::Reader;
 use crate::store::changes::{self, Change};
 use crate::store::key::Key;
 use crate::web::ends::{Ends, Watch};
@@ -288,37 +287,18 @@ impl Identity {
     /// What the store says.
     fn standing(&self, caller: &Caller) -> Result<Option<(Caller, Moment)>, Fault> {
         let now = self.clock.now();
-        let Who::User { id: user, .. } = caller.who else {
-            return Ok(Some((caller.clone(), Moment(i64::MAX))));
-        };
-        let found = match caller.session {
-            Some(session) => self
+        let found = match (caller.session, caller.key) {
+            (Some(session), _) => self
                 .stands(caller.clone(), session, caller.door, now)?
                 .map(|standing| (standing.caller, standing.until)),
-            None => self.stands_without_session(caller, user, now)?,
+            (None, Some(key)) => self.key_stands(caller, key, now)?,
+            (None, None) => Some((caller.clone(), Moment(i64::MAX))),
         };
         let Some((caller, until)) = found else { return Ok(None) };
         // A right that was given for a while goes without a commit too.
+        let Who::User { id: user, .. } = caller.who else { return Ok(Some((caller, until))) };
         let grants = self.store.read(|view| grants::grants_of(view, user))?;
         let ends = grants.iter().filter_map(|grant| grant.until).filter(|end| *end > now);
         Ok(Some((caller, ends.fold(until, Moment::min))))
-    }
-
-    /// A program with a key of a user: the key gave no more than the user had, and a right that the
-    /// user has lost is lost to it.
-    fn stands_without_session(
-        &self,
-        caller: &Caller,
-        user: Id,
-        now: Moment,
-    ) -> Result<Option<(Caller, Moment)>, Fault> {
-        self.store.read(|view| {
-            let Some(user) = view.get(&USERS, &user)?.filter(User::is_active) else {
-                return Ok(None);
-            };
-            let (rights, _) = roles::rights_of(view, &user, now)?;
-            let caller = Caller { rights: caller.rights.both(rights), ..caller.clone() };
-            Ok(Some((caller, Moment(i64::MAX))))
-        })
     }
 }
