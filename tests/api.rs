@@ -1,5 +1,6 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
+mod activity;
 mod ask;
 mod collections;
 mod every_route;
