@@ -36,7 +36,7 @@ pub struct House {
     runtime: tokio::runtime::Runtime,
     pub clock: Arc<HeldClock>,
     pub word: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A request.
@@ -190,7 +190,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.
@@ -225,7 +225,7 @@ impl House {
         };
         let door = door.unwrap_or_else(|| self.door.clone());
         let _inside = self.runtime.enter();
-        let bound = Bound::bind(settings, &DataFolder::at(self._folder.path())).unwrap();
+        let bound = Bound::bind(settings, &DataFolder::at(self.folder.path())).unwrap();
         let address = bound.addresses().http.unwrap();
         let doors = Doors { main: door, planb: None };
         self.runtime.spawn(bound.serve(doors, None, CancellationToken::new()));
