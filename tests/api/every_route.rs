@@ -378,6 +378,47 @@ fn of_documents() -> Vec<Case> {
     ]
 }
 
+fn of_collections() -> Vec<Case> {
+    let one = "/rag/collections/{name}";
+    let general = "/rag/collections/general";
+    let new = |body: &Value| post("/rag/collections", body);
+    let readers = |body: &Value| put(general, &json!({"readers": body}));
+    let closed = json!({"everyone": false, "roles": ["finance", "admin", "finance"]});
+    vec![
+        case(Open::Admins, new(&json!({"name": "direction{n}", "readers": closed})), 201)
+            .of("post", "/rag/collections")
+            .with(json!({"documents": 0,
+                "readers": {"everyone": false, "roles": ["admin", "finance"], "users": []}}))
+            .takes_json()
+            .wrong(new(&json!({})), json!(["body", "name"]))
+            .wrong(new(&json!({"name": " "})), json!(["body", "name"]))
+            .wrong(
+                new(&json!({"name": "x", "readers": {"everyone": false, "roles": ["roi"]}})),
+                json!(["body", "readers", "roles"]),
+            ),
+        case(Open::Admins, readers(&json!({"everyone": true})), 200)
+            .of("put", one)
+            .with(
+                json!({"name": "general", "readers": {"everyone": true, "roles": [], "users": []}}),
+            )
+            .takes_json()
+            .wrong(readers(&json!({"roles": []})), json!(["body", "readers", "everyone"]))
+            .wrong(
+                readers(&json!({"everyone": true, "roles": ["admin"]})),
+                json!(["body", "readers", "everyone"]),
+            )
+            .wrong(
+                readers(&json!({"everyone": false, "users": [NOBODYS]})),
+                json!(["body", "readers", "users"]),
+            )
+            .unknown("/rag/collections/nowhere"),
+        case(Open::Admins, ask("DELETE", general), 409)
+            .of("delete", one)
+            .with(json!({"code": "collection_not_empty"}))
+            .unknown("/rag/collections/nowhere"),
+    ]
+}
+
 fn of_search() -> Vec<Case> {
     let query = |body: &Value| post("/rag/query", body);
     vec![
@@ -424,6 +465,7 @@ fn cases() -> Vec<Case> {
         of_the_socket(),
         of_search(),
         of_documents(),
+        of_collections(),
     ]
     .into_iter()
     .flatten()

@@ -202,7 +202,8 @@ impl Identity {
     /// Adds a user. Without a password it gets a temporary one, which is told once.
     ///
     /// # Errors
-    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`.
+    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`; `step_up_required` for an
+    /// administrator.
     pub fn add_user(&self, caller: &Caller, mut draft: Draft) -> Result<Told, Fault> {
         caller.require(Right::ManageRights)?;
         if draft.username.trim().is_empty() {
@@ -216,6 +217,9 @@ impl Identity {
         }
         self.check_draft(&draft)?;
         self.may_give(caller, &draft.role, draft.is_system_admin)?;
+        if draft.is_system_admin || self.administers(&draft.role)? {
+            caller.fresh(self.clock.now())?;
+        }
         let hash = self.hash(&draft.password)?;
         let who = caller.clone();
         let user =
@@ -414,6 +418,13 @@ impl Identity {
             return Ok(());
         }
         Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
+    }
+
+    /// Whether a role's users administer users or the box.
+    fn administers(&self, role: &str) -> Result<bool, Fault> {
+        let role = self.store.read(|view| view.get(&ROLES, &role.to_owned()))?;
+        let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
+        Ok(rights.holds(Right::ManageRights) || rights.holds(Right::AdminAccess))
     }
 
     /// Nobody gives a role beyond their own rights.
