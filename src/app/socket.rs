@@ -77,7 +77,7 @@ pub struct Sockets {
 /// Who comes in: somebody with a place, or a stranger who has to say who it is.
 enum Guest {
     Seated(Seat),
-    Stranger { as_nobody: Caller, _place: OwnedSemaphorePermit },
+    Stranger { as_nobody: Box<Caller>, _place: OwnedSemaphorePermit },
 }
 
 impl Sockets {
@@ -146,7 +146,7 @@ impl Sockets {
             return Err(caller.unauthenticated().into());
         }
         let place = self.strangers.clone().try_acquire_owned().map_err(|_| crowded())?;
-        Ok(Guest::Stranger { as_nobody, _place: place })
+        Ok(Guest::Stranger { as_nobody: Box::new(as_nobody), _place: place })
     }
 }
 
