@@ -102,7 +102,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["engines/tokens"]),
     ("aws_lc_rs", &["engines/tokens", "engines/tls"]),
     ("calamine", &["engines/readers"]),
-    ("csv", &["engines/readers"]),
+    ("csv", &["app/commands/user/import", "engines/readers"]),
     ("encoding_rs", &["engines/readers"]),
     ("libc", &["engines/readers", "base/memory"]),
     ("seccompiler", &["engines/readers"]),

@@ -112,7 +112,10 @@ mod tests {
         let good = "0123456789abcdef".repeat(4);
         for text in ["", "\n", &good[1..], &good.to_uppercase(), &format!("{good}\n\n"), "é"] {
             fs::write(&path, text).unwrap();
-            assert_eq!(FileKey::open(folder.path()).err().map(|f| f.code), Some("planb_key_damaged"));
+            assert_eq!(
+                FileKey::open(folder.path()).err().map(|f| f.code),
+                Some("planb_key_damaged")
+            );
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         fs::write(&path, [0xff, 0xfe]).unwrap();

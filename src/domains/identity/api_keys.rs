@@ -194,9 +194,10 @@ impl Identity {
     fn hash_key(&self, text: &str) -> Result<[u8; 32], Fault> {
         let word = secrets::mac(self.desk.api_key_key.as_slice(), text.as_bytes())?;
         let bytes = data_encoding::BASE64URL_NOPAD.decode(word.as_bytes());
-        bytes.ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-            Fault::broken("hashing a key", "the MAC has another length")
-        })
+        bytes
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Fault::broken("hashing a key", "the MAC has another length"))
     }
 
     /// The scopes that the caller may give to a key.
@@ -207,9 +208,8 @@ impl Identity {
         caller.signed_in()?;
         let words = WORDS.iter().map(|(name, _)| *name);
         let names = words.chain(Right::ALL.iter().map(|right| right.name()));
-        let scopes = names.filter_map(|name| {
-            rights_of_scope(name).map(|rights| Scope { name, rights })
-        });
+        let scopes =
+            names.filter_map(|name| rights_of_scope(name).map(|rights| Scope { name, rights }));
         Ok(scopes.filter(|scope| caller.rights.covers(scope.rights)).collect())
     }
 
@@ -276,12 +276,7 @@ impl Identity {
     ///
     /// # Errors
     /// `right_missing`, `key_exists` when another kiosk's key has that name, `keys_full`.
-    pub fn issue_kiosk_key(
-        &self,
-        caller: &Caller,
-        kiosk: Id,
-        name: &str,
-    ) -> Result<Issued, Fault> {
+    pub fn issue_kiosk_key(&self, caller: &Caller, kiosk: Id, name: &str) -> Result<Issued, Fault> {
         let issue = self.kiosk_key_in(caller)?;
         let (who, name) = (caller.clone(), name.to_owned());
         self.store.write(move |tx| issue(tx, &who, kiosk, &name))
@@ -331,6 +326,9 @@ impl Identity {
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
+            found.sort_by(|a, b| {
+                (a.key.created_at, &a.key.name).cmp(&(b.key.created_at, &b.key.name))
+            });
             Ok(found)
         })
     }

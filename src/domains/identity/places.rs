@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::Identity;
 use super::gate::Lane;
 use super::records::{KNOWN_ADDRESSES, KNOWN_PLACES, User};
 use super::throttle::{Knock, Place};
-use super::Identity;
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
