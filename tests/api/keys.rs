@@ -66,11 +66,8 @@ fn a_key_acts_for_its_owner_within_its_scopes_through_either_header() {
     ] {
         house.refuses(asked.by(&strong), 403, "session_required");
     }
-    house.refuses(
-        put("/admin/users/2", &json!({"role": "admin"})).by(&strong),
-        403,
-        "step_up_required",
-    );
+    let reset = ask("POST", "/admin/users/2/reset-password").by(&strong);
+    house.refuses(reset, 403, "step_up_required");
     let journal = house.journal();
     assert!(journal.contains("key.add") && !journal.contains(&key), "{journal}");
     assert!(!journal.contains(&key[5..20]));
@@ -147,7 +144,7 @@ fn everybody_sees_and_deletes_their_own_and_an_administrator_all() {
     house.check(get("/apikeys").by(&anna), 200, &used);
     house.refuses(get("/apikeys?all=true").by(&anna), 403, "right_missing");
     house.check(get("/apikeys").by(&admin), 200, &json!({"keys": [{"owner": "quai 3"}]}));
-    let everybodys = json!({"keys": [{"owner": "anna"}, {"owner": "bert"}, {"kind": "kiosk"}]});
+    let everybodys = json!({"keys": [{"owner": "bert"}, {"kind": "kiosk"}, {"owner": "anna"}]});
     house.check(get("/apikeys?all=true").by(&admin), 200, &everybodys);
 
     let delete = |id: &str| ask("DELETE", &format!("/apikeys/{id}"));
@@ -180,12 +177,11 @@ fn an_end_acts_on_the_next_request() {
     house.refuses(get("/rag/status").by(&key), 401, "key_owner_closed");
     house.check(edit(json!({"is_active": true})), 200, &json!({}));
     house.check(get("/rag/status").by(&key), 200, &json!({}));
-    let plan = house.check(
+    house.check(
         ask("POST", &format!("/admin/users/{number}/offboard?dry_run=true")).by(&admin),
         200,
-        &json!({}),
+        &json!({"done": false, "taken": {"api_keys": 1}}),
     );
-    assert!(plan.to_string().contains(r#""count":1,"what":"api_keys""#), "{plan}");
     house.check(get("/rag/status").by(&key), 200, &json!({}));
     house.check(
         ask("POST", &format!("/admin/users/{number}/offboard")).by(&admin),
@@ -304,7 +300,7 @@ fn plan_bs_own_key_opens_its_door_and_no_other() {
         &json!({"parts": {"planb": {"level": "ok"}}}),
     );
     house.refuses(get("/rag/status").header("X-API-Key", key), 403, "right_missing");
-    house.refuses(detail().by(key), 401, "unauthenticated");
+    house.refuses(detail().by(key), 401, "token_invalid");
     house.refuses(detail().header("X-Kiosk-API-Key", key), 401, "key_unknown");
     house.refuses(detail().header("X-API-Key", &key.to_uppercase()), 401, "key_unknown");
     house.refuses(detail().header("X-API-Key", &key[1..]), 401, "key_unknown");

@@ -303,31 +303,24 @@ impl Identity {
     }
 
     /// Makes a key for a kiosk and shows its text; for whoever keeps the kiosks. It lives until it is
-    /// deleted, in a write of its own.
+    /// deleted.
     ///
     /// # Errors
     /// `right_missing`, `key_exists` when another kiosk's key has that name, `keys_full`.
     pub fn issue_kiosk_key(&self, caller: &Caller, kiosk: Id, name: &str) -> Result<Issued, Fault> {
-        let issue = self.kiosk_key_in(caller)?;
+        let mint = self.mint_kiosk_key(caller)?;
         let (who, name) = (caller.clone(), name.to_owned());
-        self.store.write(move |tx| issue(tx, &who, kiosk, &name))
+        self.store.write(move |tx| lay_kiosk_key(tx, &who, kiosk, &name, None, mint))
     }
 
-    /// The same for a write that is under way: the randomness is drawn now, the key laid by the
-    /// closure, so that a kiosk and its key are made in one act.
+    /// The text of a kiosk's key to be, for [`lay_kiosk_key`] in a write of another domain: a kiosk and
+    /// its key are made in one act.
     ///
     /// # Errors
     /// `right_missing`.
-    pub fn kiosk_key_in(
-        &self,
-        caller: &Caller,
-    ) -> Result<impl FnOnce(&mut Tx<'_>, &Caller, Id, &str) -> Result<Issued, Fault> + use<>, Fault>
-    {
+    pub fn mint_kiosk_key(&self, caller: &Caller) -> Result<Mint, Fault> {
         caller.require(Right::ManageAttendance)?;
-        let mint = self.mint()?;
-        Ok(move |tx: &mut Tx<'_>, who: &Caller, kiosk: Id, name: &str| {
-            lay_kiosk_key(tx, who, kiosk, name, None, mint)
-        })
+        self.mint()
     }
 
     /// The caller's own keys and, for who keeps the kiosks, theirs; with `everybodys` those of all.
@@ -357,6 +350,9 @@ impl Identity {
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
+            found.sort_by(|a, b| {
+                (a.key.created_at, &a.key.name).cmp(&(b.key.created_at, &b.key.name))
+            });
             Ok(found)
         })
     }
@@ -385,7 +381,7 @@ impl Identity {
 }
 
 /// A new key's text, and the hash that is kept of it.
-struct Mint {
+pub struct Mint {
     text: Zeroizing<String>,
     hash: [u8; 32],
 }
@@ -456,7 +452,11 @@ pub(super) fn looks_like_key(text: &str) -> bool {
     })
 }
 
-fn lay_kiosk_key(
+/// Puts a kiosk's key in its place; `ends` is when it expires, none for never.
+///
+/// # Errors
+/// `key_exists` when another kiosk's key has that name, `keys_full`.
+pub fn lay_kiosk_key(
     tx: &mut Tx<'_>,
     caller: &Caller,
     kiosk: Id,
