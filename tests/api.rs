@@ -2,11 +2,13 @@
 
 mod ask;
 mod collections;
+mod doors;
 mod every_route;
 mod keys;
 mod papers;
 mod people;
 mod rights;
 mod searches;
+mod second_factor;
 mod spellings;
 mod throttle;
