@@ -205,6 +205,29 @@ fn the_records_of_identity_keep_their_bytes() {
         set_up_at: MOMENT,
     };
     stands("Site", &site, SITE);
+    let factor = SecondFactor {
+        secret: vec![1, 2, 250],
+        enrolled_at: Some(MOMENT),
+        last_step: Some(58_800_000),
+        recovery: vec!["mac".into()],
+        pending: Some(Pending { secret: vec![3], until: MOMENT }),
+    };
+    stands("SecondFactor", &factor, SECOND_FACTOR);
+    let invitation = Invitation {
+        id: id(6),
+        lineage: lineage(),
+        word: "mac".into(),
+        role: "planner".into(),
+        email: "zoe@depot.lan".into(),
+        display_name: "Zoé".into(),
+        inviter: Some(id(2)),
+        created_by: "chef".into(),
+        created_at: MOMENT,
+        expires_at: MOMENT,
+        used_at: Some(MOMENT),
+        used_by: Some("zoe".into()),
+    };
+    stands("Invitation", &invitation, INVITATION);
 }
 
 #[test]
@@ -358,6 +381,8 @@ const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0
 const ROLE: &str = "";
 const GRANT: &str = "";
 const API_KEY: &str = "";
+const SECOND_FACTOR: &str = "";
+const INVITATION: &str = "";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";

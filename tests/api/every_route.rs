@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{role}` the number of a new role, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -120,6 +120,7 @@ fn of_the_box() -> Vec<Case> {
         ),
         case(Open::SignedIn, get("/health/detail"), 200)
             .of("get", "/health/detail")
+            .not_on_hold()
             .with(json!({"parts": {"store": {"level": "ok"}}, "certificate": null})),
         case(Open::Admins, get("/metrics"), 200).of("get", "/metrics"),
         case(Open::All, get("/ca.crt"), 404)
@@ -146,7 +147,6 @@ fn of_the_box() -> Vec<Case> {
 
 fn of_identity() -> Vec<Case> {
     let user = |name: &str| json!({"username": name, "password": PASSWORD});
-    let users = |body: &Value| post("/admin/users", body);
     vec![
         case(Open::All, post("/auth/login", &user("chef")), 200)
             .of("post", "/auth/login")
@@ -160,6 +160,122 @@ fn of_identity() -> Vec<Case> {
         case(Open::SignedIn, ask("POST", "/auth/logout"), 200)
             .of("post", "/auth/logout")
             .with(json!({"status": "ok", "success": true})),
+        case(Open::All, post("/api/auth/login", &user("chef")), 200)
+            .of("post", "/api/auth/login")
+            .with(json!({"token_type": "bearer", "user": {"username": "Chef"}}))
+            .takes_json()
+            .wrong(post("/api/auth/login", &json!({"password": "x"})), json!(["body", "username"])),
+        case(Open::All, form("username=chef&password=un+mot+de+passe+assez+long"), 200)
+            .of("post", "/auth/token")
+            .with(json!({"token_type": "bearer", "expires_in": 43200}))
+            .wrong(form("username=chef"), json!(["body", "password"])),
+        case(Open::Person, post("/auth/step-up", &json!({"password": PASSWORD})), 200)
+            .of("post", "/auth/step-up")
+            .with(json!({"status": "ok"}))
+            .takes_json()
+            .wrong(post("/auth/step-up", &json!({})), json!(["body", "password"])),
+        case(Open::Person, ask("POST", "/auth/refresh"), 200)
+            .of("post", "/auth/refresh")
+            .with(json!({"token_type": "bearer"}))
+            .not_on_hold(),
+        // The right password would end the other sessions of whoever asks; it has its own tests.
+        case(Open::Person, change("faux", "une autre phrase"), 400)
+            .of("post", "/auth/change-password")
+            .with(json!({"code": "password_wrong"}))
+            .takes_json()
+            .wrong(change(PASSWORD, "court"), json!(["body", "new_password"])),
+    ]
+}
+
+fn form(fields: &str) -> Ask {
+    ask("POST", "/auth/token").raw("application/x-www-form-urlencoded", fields)
+}
+
+fn change(current: &str, new: &str) -> Ask {
+    let body = json!({"current_password": current, "new_password": new});
+    post("/auth/change-password", &body)
+}
+
+fn of_registration() -> Vec<Case> {
+    let rights = Open::Holders("manage_rights");
+    let invite = |body: &Value| post("/admin/invitations", body);
+    let guest = |password: &str| json!({"username": "guest{n}", "password": password, "invitation": "{invite}"});
+    let import = |users: &Value| post("/admin/users/import", &json!({"users": users}));
+    vec![
+        case(Open::All, post("/auth/register", &guest(PASSWORD)), 201)
+            .of("post", "/auth/register")
+            .with(json!({"role": "viewer", "is_system_admin": false}))
+            .takes_json()
+            .wrong(post("/auth/register", &guest("court")), json!(["body", "password"]))
+            .wrong(post("/auth/register", &json!({"username": 7})), json!(["body", "username"])),
+        case(Open::All, post("/api/auth/register", &guest(PASSWORD)), 200)
+            .of("post", "/api/auth/register")
+            .with(json!({"role": "viewer", "email": null}))
+            .takes_json()
+            .wrong(post("/api/auth/register", &guest("court")), json!(["body", "password"])),
+        case(Open::All, get("/auth/invitations/{invite}"), 200)
+            .of("get", "/auth/invitations/{token}")
+            .with(json!({"role": "viewer", "site": "Dépôt de Saint-Fons"})),
+        case(rights, get("/admin/invitations"), 200).of("get", "/admin/invitations"),
+        case(rights, invite(&json!({"role": "viewer"})), 201)
+            .of("post", "/admin/invitations")
+            .with(json!({"role": "viewer", "email": ""}))
+            .takes_json()
+            .wrong(invite(&json!({})), json!(["body", "role"]))
+            .wrong(invite(&json!({"role": "roi"})), json!(["body", "role"]))
+            .wrong(
+                invite(&json!({"role": "viewer", "expires_in_days": 31})),
+                json!(["body", "expires_in_days"]),
+            ),
+        case(rights, ask("DELETE", "/admin/invitations/{invitation}"), 200)
+            .of("delete", "/admin/invitations/{id}")
+            .with(json!({"success": true}))
+            .wrong(ask("DELETE", "/admin/invitations/un"), json!(["path", "id"]))
+            .unknown("/admin/invitations/{none}"),
+        case(rights, import(&json!([{"username": "importe{n}"}])), 200)
+            .of("post", "/admin/users/import")
+            .with(json!({"done": false, "plan": [{"outcome": "created"}]}))
+            .takes_json()
+            .wrong(post("/admin/users/import", &json!({})), json!(["body", "users"]))
+            .wrong(import(&json!([{"username": 7}])), json!(["body", "users", "0", "username"])),
+    ]
+}
+
+fn of_second_factor() -> Vec<Case> {
+    let code = |path: &str| post(path, &json!({"code": "000000"}));
+    let none = json!({"code": "second_factor_not_enrolled"});
+    let recovery = |body: &Value| post("/totp/recovery/use", body);
+    vec![
+        case(Open::Person, ask("POST", "/totp/provision"), 200).of("post", "/totp/provision"),
+        // Nobody knows the code of what was just shown; the right one has its own tests.
+        case(Open::Person, code("/totp/activate"), 400)
+            .of("post", "/totp/activate")
+            .with(json!({"code": "second_factor_wrong"}))
+            .takes_json()
+            .wrong(post("/totp/activate", &json!({})), json!(["body", "code"])),
+        case(Open::Person, code("/totp/validate"), 404)
+            .of("post", "/totp/validate")
+            .with(none.clone())
+            .takes_json()
+            .wrong(post("/totp/validate", &json!({"code": 7})), json!(["body", "code"])),
+        case(Open::Person, recovery(&json!({"recovery_code": "ABCD-EFGH"})), 404)
+            .of("post", "/totp/recovery/use")
+            .with(none.clone())
+            .takes_json()
+            .wrong(recovery(&json!({})), json!(["body", "recovery_code"])),
+        case(Open::Person, ask("POST", "/totp/recovery/regenerate"), 404)
+            .of("post", "/totp/recovery/regenerate")
+            .with(none.clone()),
+        case(Open::Person, get("/totp/recovery/status"), 200)
+            .of("get", "/totp/recovery/status")
+            .with(json!({"enabled": false, "remaining": 0, "required": false})),
+        case(Open::Person, ask("POST", "/totp/disable"), 404)
+            .of("post", "/totp/disable")
+            .with(none.clone()),
+        case(Open::Holders("manage_rights"), ask("POST", "/admin/users/{spare}/totp/reset"), 404)
+            .of("post", "/admin/users/{id}/totp/reset")
+            .with(none)
+            .unknown("/admin/users/999/totp/reset"),
     ]
 }
 
@@ -170,6 +286,7 @@ fn of_users() -> Vec<Case> {
     vec![
         case(Open::Person, put("/auth/me", &json!({"display_name": "Moi"})), 200)
             .of("put", "/auth/me")
+            .not_on_hold()
             .with(json!({"display_name": "Moi", "site": "Dépôt de Saint-Fons"}))
             .takes_json()
             .wrong(put("/auth/me", &json!({"language": "de"})), json!(["body", "language"]))
@@ -545,6 +662,8 @@ fn cases() -> Vec<Case> {
     [
         of_the_box(),
         of_identity(),
+        of_registration(),
+        of_second_factor(),
         of_keys(),
         of_users(),
         of_roles_and_sessions(),
@@ -631,6 +750,12 @@ impl Stage {
                 .unwrap()
                 .to_owned()
         });
+        let invite = || {
+            let body = json!({"role": "viewer"});
+            house.check(post("/admin/invitations", &body).by(&self.admin), 201, &json!({}))
+        };
+        put("invite", &|| invite()["token"].as_str().unwrap().to_owned());
+        put("invitation", &|| invite()["id"].as_str().unwrap().to_owned());
         put("spare", &|| self.spare().0);
         put("uuid", &|| self.spare().1);
         put("session", &|| {
@@ -728,7 +853,7 @@ fn every_route_answers_every_role_as_it_should() {
             }
             // Signing out must not end the session that the cases after it use.
             let own = match case.route.1 {
-                "/auth/logout" => house.again(token),
+                "/auth/logout" | "/auth/refresh" => house.again(token),
                 _ => token.clone(),
             };
             let good = stage.filled(case.good.clone(), Some(token));
