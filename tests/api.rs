@@ -1,5 +1,6 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
+mod activity;
 mod ask;
 mod collections;
 mod doors;
@@ -10,5 +11,6 @@ mod people;
 mod rights;
 mod searches;
 mod second_factor;
+mod sockets;
 mod spellings;
 mod throttle;

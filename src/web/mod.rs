@@ -2,9 +2,11 @@
 
 pub mod asker;
 pub mod docs;
+pub mod ends;
 pub mod extract;
 pub mod fault;
 pub mod guard;
+pub mod hub;
 pub mod layers;
 pub mod limits;
 pub mod meters;

@@ -41,11 +41,13 @@ fn strangers_cannot_close_the_door_to_the_user() {
     }
     assert_eq!(wait(&house.ask(right("anna").from("10.0.1.2"))), 10);
     // An administrator's new password opens it to all places, and forgets those it had.
-    let reset = house.check(ask("POST", "/admin/users/2/reset-password").by(&admin), 200, &json!({}));
+    let reset =
+        house.check(ask("POST", "/admin/users/2/reset-password").by(&admin), 200, &json!({}));
     let word = reset["temp_password"].as_str().unwrap();
     let body = json!({"username": "anna", "password": word});
     house.check(post("/auth/login", &body).from("10.0.1.2"), 200, &json!({}));
-    let places = house.app().desks().system.store.read(|v| v.list(&KNOWN_PLACES, &all(), 99)).unwrap();
+    let places =
+        house.app().desks().system.store.read(|v| v.list(&KNOWN_PLACES, &all(), 99)).unwrap();
     let of_anna: Vec<_> = places.iter().map(|((_, place), _)| place.as_str()).collect();
     assert_eq!(of_anna, ["10.0.1.2"]);
 }
@@ -118,6 +120,10 @@ fn a_user_has_a_bounded_number_of_places() {
         (places.len(), addresses.len())
     };
     assert_eq!(count(), (20, 20));
-    house.check(ask("POST", &format!("/admin/users/{number}/offboard")).by(&admin), 200, &json!({}));
+    house.check(
+        ask("POST", &format!("/admin/users/{number}/offboard")).by(&admin),
+        200,
+        &json!({}),
+    );
     assert_eq!(count(), (0, 0));
 }

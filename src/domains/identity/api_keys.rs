@@ -6,8 +6,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::records::{
-    API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User,
+    API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User, Way,
 };
+use super::sessions::hold_when;
 use super::users::{check_name, wrong};
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
@@ -142,8 +143,9 @@ impl Identity {
             let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
             let owner = match view.get(&USERS, &key.owner)? {
                 Some(user) if key.kind == KeyKind::Person => {
-                    let (rights, _) = roles::rights_of(view, &user, now)?;
-                    Some((user, rights))
+                    let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+                    let hold = hold_when(view, &user, Way::Password, needs_factor)?;
+                    Some((user, rights, hold))
                 }
                 _ => None,
             };
@@ -159,8 +161,8 @@ impl Identity {
         }
         let caller = match (key.kind, owner) {
             (KeyKind::Kiosk, _) => kiosk(caller, &key),
-            (KeyKind::Person, Some((user, rights))) if user.is_active() => {
-                person(caller, &key, user, rights)
+            (KeyKind::Person, Some((user, rights, hold))) if user.is_active() => {
+                person(caller, &key, user, rights, hold)
             }
             (KeyKind::Person, _) => {
                 return Err(named("key_owner_closed", "The account of this key is closed."));
@@ -170,6 +172,35 @@ impl Identity {
             self.touch_key(key.id)?;
         }
         Ok(caller)
+    }
+
+    /// How a caller with a key stands now, and until which moment at least; none when the key or its
+    /// owner's account is over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn key_stands(
+        &self,
+        caller: &Caller,
+        id: Id,
+        now: Moment,
+    ) -> Result<Option<(Caller, Moment)>, Fault> {
+        self.store.read(|view| {
+            let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
+            let until = key.expires_at.unwrap_or(Moment(i64::MAX));
+            if until <= now {
+                return Ok(None);
+            }
+            if key.kind == KeyKind::Kiosk {
+                return Ok(Some((kiosk(caller.clone(), &key), until)));
+            }
+            let Some(user) = view.get(&USERS, &key.owner)?.filter(User::is_active) else {
+                return Ok(None);
+            };
+            let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+            let hold = hold_when(view, &user, Way::Password, needs_factor)?;
+            Ok(Some((person(caller.clone(), &key, user, rights, hold), until)))
+        })
     }
 
     fn touch_key(&self, id: Id) -> Result<(), Fault> {
@@ -194,9 +225,10 @@ impl Identity {
     fn hash_key(&self, text: &str) -> Result<[u8; 32], Fault> {
         let word = secrets::mac(self.desk.api_key_key.as_slice(), text.as_bytes())?;
         let bytes = data_encoding::BASE64URL_NOPAD.decode(word.as_bytes());
-        bytes.ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-            Fault::broken("hashing a key", "the MAC has another length")
-        })
+        bytes
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Fault::broken("hashing a key", "the MAC has another length"))
     }
 
     /// The scopes that the caller may give to a key.
@@ -207,9 +239,8 @@ impl Identity {
         caller.signed_in()?;
         let words = WORDS.iter().map(|(name, _)| *name);
         let names = words.chain(Right::ALL.iter().map(|right| right.name()));
-        let scopes = names.filter_map(|name| {
-            rights_of_scope(name).map(|rights| Scope { name, rights })
-        });
+        let scopes =
+            names.filter_map(|name| rights_of_scope(name).map(|rights| Scope { name, rights }));
         Ok(scopes.filter(|scope| caller.rights.covers(scope.rights)).collect())
     }
 
@@ -272,36 +303,24 @@ impl Identity {
     }
 
     /// Makes a key for a kiosk and shows its text; for whoever keeps the kiosks. It lives until it is
-    /// deleted, in a write of its own.
+    /// deleted.
     ///
     /// # Errors
     /// `right_missing`, `key_exists` when another kiosk's key has that name, `keys_full`.
-    pub fn issue_kiosk_key(
-        &self,
-        caller: &Caller,
-        kiosk: Id,
-        name: &str,
-    ) -> Result<Issued, Fault> {
-        let issue = self.kiosk_key_in(caller)?;
+    pub fn issue_kiosk_key(&self, caller: &Caller, kiosk: Id, name: &str) -> Result<Issued, Fault> {
+        let mint = self.mint_kiosk_key(caller)?;
         let (who, name) = (caller.clone(), name.to_owned());
-        self.store.write(move |tx| issue(tx, &who, kiosk, &name))
+        self.store.write(move |tx| lay_kiosk_key(tx, &who, kiosk, &name, None, mint))
     }
 
-    /// The same for a write that is under way: the randomness is drawn now, the key laid by the
-    /// closure, so that a kiosk and its key are made in one act.
+    /// The text of a kiosk's key to be, for [`lay_kiosk_key`] in a write of another domain: a kiosk and
+    /// its key are made in one act.
     ///
     /// # Errors
     /// `right_missing`.
-    pub fn kiosk_key_in(
-        &self,
-        caller: &Caller,
-    ) -> Result<impl FnOnce(&mut Tx<'_>, &Caller, Id, &str) -> Result<Issued, Fault> + use<>, Fault>
-    {
+    pub fn mint_kiosk_key(&self, caller: &Caller) -> Result<Mint, Fault> {
         caller.require(Right::ManageAttendance)?;
-        let mint = self.mint()?;
-        Ok(move |tx: &mut Tx<'_>, who: &Caller, kiosk: Id, name: &str| {
-            lay_kiosk_key(tx, who, kiosk, name, None, mint)
-        })
+        self.mint()
     }
 
     /// The caller's own keys and, for who keeps the kiosks, theirs; with `everybodys` those of all.
@@ -331,6 +350,9 @@ impl Identity {
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
+            found.sort_by(|a, b| {
+                (a.key.created_at, &a.key.name).cmp(&(b.key.created_at, &b.key.name))
+            });
             Ok(found)
         })
     }
@@ -359,7 +381,7 @@ impl Identity {
 }
 
 /// A new key's text, and the hash that is kept of it.
-struct Mint {
+pub struct Mint {
     text: Zeroizing<String>,
     hash: [u8; 32],
 }
@@ -383,13 +405,13 @@ fn kiosk(caller: Caller, key: &ApiKey) -> Caller {
     }
 }
 
-fn person(caller: Caller, key: &ApiKey, user: User, rights: Rights) -> Caller {
+fn person(caller: Caller, key: &ApiKey, user: User, rights: Rights, hold: Option<Hold>) -> Caller {
     Caller {
         rights: rights.both(rights_of_key(key)),
         role: user.role,
         door: Door::Key,
         key: Some(key.id),
-        hold: user.must_change_password.then_some(Hold::ChangePassword),
+        hold,
         who: Who::User { id: user.id, name: user.username },
         ..caller
     }
@@ -430,7 +452,11 @@ pub(super) fn looks_like_key(text: &str) -> bool {
     })
 }
 
-fn lay_kiosk_key(
+/// Puts a kiosk's key in its place; `ends` is when it expires, none for never.
+///
+/// # Errors
+/// `key_exists` when another kiosk's key has that name, `keys_full`.
+pub fn lay_kiosk_key(
     tx: &mut Tx<'_>,
     caller: &Caller,
     kiosk: Id,

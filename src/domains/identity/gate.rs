@@ -50,8 +50,7 @@ impl Inside {
     }
 
     fn may_run(&self, lane: Lane) -> bool {
-        let stranger_may =
-            self.strangers_running < STRANGERS_AT_ONCE && self.known_waiting == 0;
+        let stranger_may = self.strangers_running < STRANGERS_AT_ONCE && self.known_waiting == 0;
         self.running < CHECKS_AT_ONCE && (lane == Lane::Known || stranger_may)
     }
 }
@@ -182,10 +181,13 @@ mod tests {
             assert_eq!(next.recv(), Ok(true));
             assert!(strangers.iter().all(|(heard, _)| heard.try_recv().is_err()));
             drop((known_ends, next_ends));
-            let ends: Vec<_> = strangers.into_iter().map(|(heard, end)| {
-                drop(end);
-                heard
-            }).collect();
+            let ends: Vec<_> = strangers
+                .into_iter()
+                .map(|(heard, end)| {
+                    drop(end);
+                    heard
+                })
+                .collect();
             assert!(ends.iter().all(|heard| heard.recv() == Ok(true)));
         });
         assert_eq!(gate.inside().running, 0);

@@ -6,6 +6,7 @@ mod gate;
 pub mod grants;
 pub mod imports;
 pub mod invitations;
+pub mod live;
 pub mod offboarding;
 mod places;
 pub mod records;

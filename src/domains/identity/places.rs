@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
+use super::Identity;
 use super::gate::Lane;
 use super::records::{KNOWN_ADDRESSES, KNOWN_PLACES, User};
-use super::throttle::{Knock, Place};
-use super::Identity;
 use super::signing_in::bad_credentials;
+use super::throttle::{Knock, Place};
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;

@@ -76,12 +76,7 @@ impl Identity {
         outcome
     }
 
-    fn registered(
-        &self,
-        caller: &Caller,
-        lane: Lane,
-        asked: Registering,
-    ) -> Result<Listed, Fault> {
+    fn registered(&self, caller: &Caller, lane: Lane, asked: Registering) -> Result<Listed, Fault> {
         let mut asked = asked;
         if asked.username.trim().is_empty() {
             asked.email.trim().clone_into(&mut asked.username);

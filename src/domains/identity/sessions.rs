@@ -30,6 +30,17 @@ pub struct Open {
     pub last_used: Moment,
 }
 
+/// How the caller of a session stands at a moment.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// With the rights of that moment.
+    pub(super) caller: Caller,
+    /// When the session was last used, to the minute.
+    pub(super) touched: Moment,
+    /// The moment at which time alone may end it.
+    pub(super) until: Moment,
+}
+
 impl Identity {
     /// The session's word against cross-site requests.
     ///
@@ -47,31 +58,45 @@ impl Identity {
         let now = self.clock.now();
         let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
-        let (session, user, touched, rights, hold) = self
-            .store
-            .read(|view| {
-                let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
-                let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
-                let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
-                let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
-                let hold = hold_when(view, &user, session.way, needs_factor)?;
-                Ok(Some((session, user, touched, rights, hold)))
-            })?
-            .ok_or_else(ended)?;
-        if !user.is_active() || self.is_over(&session, touched, now) {
-            return Err(ended());
-        }
-        if session.way == Way::Workstation && !self.still_goes_without(&user, rights, &caller) {
-            return Err(ended());
-        }
-        if now.since(touched) > TOUCH_EVERY {
+        let standing = self.stands(caller, id, door, now)?.ok_or_else(ended)?;
+        if now.since(standing.touched) > TOUCH_EVERY {
             self.store.write_freeing(move |tx| {
                 let now = tx.now();
                 tx.put(&LAST_USED, &id, &now)
             })?;
         }
+        Ok(standing.caller)
+    }
+
+    /// How the caller of a session stands at `now`; none when it is over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn stands(
+        &self,
+        caller: Caller,
+        id: Id,
+        door: Door,
+        now: Moment,
+    ) -> Result<Option<Standing>, Fault> {
+        let found = self.store.read(|view| {
+            let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
+            let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
+            let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
+            let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+            let hold = hold_when(view, &user, session.way, needs_factor)?;
+            Ok(Some((session, user, touched, rights, hold)))
+        })?;
+        let Some((session, user, touched, rights, hold)) = found else { return Ok(None) };
+        if !user.is_active() || self.is_over(&session, touched, now) {
+            return Ok(None);
+        }
+        if session.way == Way::Workstation && !self.still_goes_without(&user, rights, &caller) {
+            return Ok(None);
+        }
         let step_up = self.step_up_span();
-        Ok(Caller {
+        let idle = Duration::from_mins(self.settings.idle_minutes);
+        let caller = Caller {
             rights,
             role: user.role,
             door,
@@ -80,7 +105,8 @@ impl Identity {
             hold,
             who: Who::User { id: user.id, name: user.username },
             ..caller
-        })
+        };
+        Ok(Some(Standing { caller, touched, until: session.expires_at.min(touched.plus(idle)) }))
     }
 
     /// How long a password counts as fresh.
@@ -277,7 +303,7 @@ pub(super) fn hold_of(reader: &impl Reader, user: &User, way: Way) -> Result<Opt
     hold_when(reader, user, way, role.is_some_and(|role| role.second_factor))
 }
 
-fn hold_when(
+pub(super) fn hold_when(
     reader: &impl Reader,
     user: &User,
     way: Way,

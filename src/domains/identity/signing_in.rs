@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::gate::Lane;
 use super::records::{
     LAST_LOGIN, LAST_USED, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
 };
-use super::users::Listed;
-use super::gate::Lane;
 use super::throttle::Knock;
+use super::users::Listed;
 use super::{Identity, cut, places, second_factor, sessions, users, workstation};
 use crate::base::caller::{Caller, Hold, Who};
 use crate::base::clock::Moment;
@@ -114,7 +114,8 @@ impl Identity {
     ) -> Result<(Option<User>, Verdict), Fault> {
         let hash = user.as_ref().map(|user| user.password.as_str()).filter(|hash| !hash.is_empty());
         let hash = hash.unwrap_or(&self.desk.nobody);
-        let verdict = self.desk.checks.pass(knock.lane(), || self.desk.passwords.verify(password, hash))?;
+        let verdict =
+            self.desk.checks.pass(knock.lane(), || self.desk.passwords.verify(password, hash))?;
         let never =
             password.is_empty() || user.as_ref().is_none_or(|user| user.password.is_empty());
         Ok((user, if never { Verdict::Wrong } else { verdict }))

@@ -205,10 +205,7 @@ struct ScopesAnswer {
 /// Lists the scopes one may give to a key.
 #[utoipa::path(get, path = "/apikeys/scopes", tag = "keys",
     responses((status = 200, body = ScopesAnswer), (status = 401, description = "Nobody is signed in")))]
-async fn list_scopes(
-    State(desk): State<Identity>,
-    Asker(caller): Asker,
-) -> Answer<ScopesAnswer> {
+async fn list_scopes(State(desk): State<Identity>, Asker(caller): Asker) -> Answer<ScopesAnswer> {
     let scopes = run(move || desk.key_scopes(&caller)).await?;
     Ok(Json(ScopesAnswer { items: scopes.into_iter().map(ScopeAnswer::from).collect() }))
 }
