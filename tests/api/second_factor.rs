@@ -184,6 +184,9 @@ fn five_wrong_codes_close_the_factor_for_a_quarter_of_an_hour() {
     ] {
         house.refuses(further, 429, "too_many_attempts");
     }
+    let refused = deeds(&house, "second_factor.refuse");
+    assert_eq!((refused.len(), refused[4].object.as_str()), (5, "anna"));
+    assert_eq!(refused[4].after.as_deref(), Some(r#"{"code":"second_factor_locked"}"#));
     // Others are not held up, and this one is not for longer than was said.
     house.sign_in("chef");
     house.clock.pass(Duration::from_secs(841));
