@@ -7,15 +7,19 @@ use std::path::{Path, PathBuf};
 
 use ilot::base::clock::Moment;
 use ilot::base::id::{Id, Lineage, Revision};
+use ilot::domains::activity::records::{Checkpoint, Hour, Tally, Verified};
 use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
-    Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
+    Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
 use ilot::domains::identity::records::{
-    ApiKey, Grant, KeyKind, Role, Session, Site, State as UserState, User, Way,
+    ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
+    State as UserState, User, Way,
 };
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
+use ilot::store::chain::{Offence, Wrong};
+use ilot::store::journal::Head;
 
 use crate::house::tree::tree;
 
@@ -100,6 +104,34 @@ fn document() -> Document {
 }
 
 #[test]
+fn the_records_of_activity_keep_their_bytes() {
+    let checkpoint = Checkpoint {
+        number: 300,
+        hash: [0x5a; 32],
+        at: MOMENT,
+        key: "k".into(),
+        signature: vec![7; 64],
+    };
+    stands("Checkpoint", &checkpoint, CHECKPOINT);
+    stands("Tally", &Tally { count: 300, micros: 70_000 }, "01ac02f0a204");
+    stands("Hour", &Hour { first: 1, last: 300 }, "0101ac02");
+    let first = Offence {
+        number: 9,
+        wrong: Wrong::Edited,
+        deed: Some("user.add".into()),
+        at: Some(MOMENT),
+    };
+    let verified = Verified {
+        head: Head { number: 300, hash: [0x5a; 32] },
+        at: MOMENT,
+        whole_at: Moment(0),
+        count: 2,
+        first: Some(first),
+    };
+    stands("Verified", &verified, VERIFIED);
+}
+
+#[test]
 fn the_records_of_identity_keep_their_bytes() {
     let user = User {
         id: id(2),
@@ -180,9 +212,19 @@ fn the_records_of_the_assistant_keep_their_bytes() {
     stands("Document", &document(), DOCUMENT);
     let added = Added { outcome: Outcome::Duplicate, document: document() };
     stands("Added", &added, &format!("0103{}", &DOCUMENT[2..]));
-    let collection =
-        Collection { id: id(4), lineage: lineage(), name: "notes".into(), created_at: MOMENT };
-    stands("Collection", &collection, COLLECTION);
+    let collection = Collection {
+        id: id(4),
+        lineage: lineage(),
+        name: "notes".into(),
+        created_at: MOMENT,
+        readers: Readers::Everyone,
+    };
+    stands("Collection", &collection, &format!("{COLLECTION}00"));
+    let roles = ["finance".to_owned(), "admin".to_owned()].into();
+    let closed =
+        Collection { readers: Readers::Only { roles, users: [id(2)].into() }, ..collection };
+    let readers = "01020561646d696e0766696e616e6365010102030405060708090a0b0c0d0e0f02";
+    stands("Collection", &closed, &format!("{COLLECTION}{readers}"));
     stands("File", &File { size: 70_000, parts: 2, holders: 1 }, "01f0a2040201");
     let edition = Edition {
         document: id(1),
@@ -302,6 +344,15 @@ fn codes_of(source: &str) -> BTreeSet<String> {
     found
 }
 
+const CHECKPOINT: &str = concat!(
+    "01ac025a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5af6a1bfe9d666016b40",
+    "0707070707070707070707070707070707070707070707070707070707070707070707070707070707070707",
+    "0707070707070707070707070707070707070707"
+);
+const VERIFIED: &str = concat!(
+    "01ac025a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5af6a1bfe9d666000201",
+    "09010108757365722e61646401f6a1bfe9d666"
+);
 const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424f6a1bfe9d66601026672f6a1bfe9d666";
 const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
 const ROLE: &str = "";
@@ -309,5 +360,5 @@ const GRANT: &str = "";
 const API_KEY: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007010102030405060708090a0b0c0d0e0f02065175616920335a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a046142335f0207686973746f72790d766965775f706c616e6e696e67f6a1bfe9d66601f6a1bfe9d666";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
-const COLLECTION: &str = "010102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
+const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";

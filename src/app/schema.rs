@@ -1,7 +1,10 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
-use crate::domains::{assistant::records as assistant, identity::records as identity};
+use crate::domains::{
+    activity::records as activity, assistant::records as assistant, identity::records as identity,
+};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
 use crate::store::{Table, changes, journal, meta};
@@ -44,6 +47,9 @@ pub const TABLES: &[Known] = &[
     known(&identity::API_KEYS_BY_HASH),
     known(&identity::API_KEYS_OF),
     known(&identity::API_KEYS_USED),
+    known(&identity::SECOND_FACTORS),
+    known(&identity::INVITATIONS),
+    known(&identity::INVITATIONS_BY_WORD),
     known(&identity::SITE),
     known(&identity::KEYS),
     known(&assistant::DOCUMENTS),
@@ -63,12 +69,19 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&activity::CHECKPOINTS),
+    known(&activity::KEYS),
+    known(&activity::REQUESTS),
+    known(&activity::HOURS),
+    known(&activity::HOURS_UNTIL),
+    known(&activity::VERIFIED),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.
 pub const STEPS: &[Step] = &[
     Step { name: "begin", run: |_| Ok(()) },
     Step { name: "users know their state", run: earlier::to_second_shape },
+    Step { name: "collections get readers", run: steps::collections_get_readers },
 ];
 
 #[cfg(test)]

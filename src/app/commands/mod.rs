@@ -1,6 +1,8 @@
 //! The command line: one file per verb, the same exit codes and the same `--json` for all.
 
+mod audit;
 mod check;
+mod collections;
 mod console;
 mod demo;
 mod docs;
@@ -45,7 +47,7 @@ pub enum Exit {
 /// What every exit code means, for `--help`.
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed · 2 usage or settings · 3 not found · 4 refused · \
-5 data folder in use, or box not reachable · 6 something is wrong (check, doctor). \
+5 data folder in use, or box not reachable · 6 something is wrong (check, doctor, audit). \
 Whatever else is a failure too.";
 
 /// ilot, a site's whole back office on one box.
@@ -132,6 +134,11 @@ enum Verb {
         #[command(subcommand)]
         verb: user::Verb,
     },
+    /// The journal: verify, list, export
+    Audit {
+        #[command(subcommand)]
+        verb: audit::Verb,
+    },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
@@ -178,6 +185,7 @@ impl Line {
             Verb::Docs { verb } => docs::run(place, verb),
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
+            Verb::Audit { verb } => audit::run(place, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),

@@ -6,8 +6,9 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::records::{
-    API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User,
+    API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User, Way,
 };
+use super::sessions::hold_when;
 use super::users::{check_name, wrong};
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
@@ -142,8 +143,9 @@ impl Identity {
             let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
             let owner = match view.get(&USERS, &key.owner)? {
                 Some(user) if key.kind == KeyKind::Person => {
-                    let (rights, _) = roles::rights_of(view, &user, now)?;
-                    Some((user, rights))
+                    let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+                    let hold = hold_when(view, &user, Way::Password, needs_factor)?;
+                    Some((user, rights, hold))
                 }
                 _ => None,
             };
@@ -159,8 +161,8 @@ impl Identity {
         }
         let caller = match (key.kind, owner) {
             (KeyKind::Kiosk, _) => kiosk(caller, &key),
-            (KeyKind::Person, Some((user, rights))) if user.is_active() => {
-                person(caller, &key, user, rights)
+            (KeyKind::Person, Some((user, rights, hold))) if user.is_active() => {
+                person(caller, &key, user, rights, hold)
             }
             (KeyKind::Person, _) => {
                 return Err(named("key_owner_closed", "The account of this key is closed."));
@@ -170,6 +172,35 @@ impl Identity {
             self.touch_key(key.id)?;
         }
         Ok(caller)
+    }
+
+    /// How a caller with a key stands now, and until which moment at least; none when the key or its
+    /// owner's account is over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn key_stands(
+        &self,
+        caller: &Caller,
+        id: Id,
+        now: Moment,
+    ) -> Result<Option<(Caller, Moment)>, Fault> {
+        self.store.read(|view| {
+            let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
+            let until = key.expires_at.unwrap_or(Moment(i64::MAX));
+            if until <= now {
+                return Ok(None);
+            }
+            if key.kind == KeyKind::Kiosk {
+                return Ok(Some((kiosk(caller.clone(), &key), until)));
+            }
+            let Some(user) = view.get(&USERS, &key.owner)?.filter(User::is_active) else {
+                return Ok(None);
+            };
+            let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+            let hold = hold_when(view, &user, Way::Password, needs_factor)?;
+            Ok(Some((person(caller.clone(), &key, user, rights, hold), until)))
+        })
     }
 
     fn touch_key(&self, id: Id) -> Result<(), Fault> {
@@ -276,12 +307,7 @@ impl Identity {
     ///
     /// # Errors
     /// `right_missing`, `key_exists` when another kiosk's key has that name, `keys_full`.
-    pub fn issue_kiosk_key(
-        &self,
-        caller: &Caller,
-        kiosk: Id,
-        name: &str,
-    ) -> Result<Issued, Fault> {
+    pub fn issue_kiosk_key(&self, caller: &Caller, kiosk: Id, name: &str) -> Result<Issued, Fault> {
         let mint = self.mint_kiosk_key(caller)?;
         let (who, name) = (caller.clone(), name.to_owned());
         self.store.write(move |tx| lay_kiosk_key(tx, &who, kiosk, &name, None, mint))
@@ -379,13 +405,13 @@ fn kiosk(caller: Caller, key: &ApiKey) -> Caller {
     }
 }
 
-fn person(caller: Caller, key: &ApiKey, user: User, rights: Rights) -> Caller {
+fn person(caller: Caller, key: &ApiKey, user: User, rights: Rights, hold: Option<Hold>) -> Caller {
     Caller {
         rights: rights.both(rights_of_key(key)),
         role: user.role,
         door: Door::Key,
         key: Some(key.id),
-        hold: user.must_change_password.then_some(Hold::ChangePassword),
+        hold,
         who: Who::User { id: user.id, name: user.username },
         ..caller
     }

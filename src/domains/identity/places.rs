@@ -5,10 +5,11 @@ use std::net::IpAddr;
 use super::Identity;
 use super::gate::Lane;
 use super::records::{KNOWN_ADDRESSES, KNOWN_PLACES, User};
+use super::signing_in::bad_credentials;
 use super::throttle::{Knock, Place};
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
-use crate::base::fault::{Fault, Kind};
+use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::store::{Deed, Reader, Tx, under};
 
@@ -37,7 +38,7 @@ impl Identity {
     }
 
     /// The fault of a failed attempt, the same whatever was wrong, once it is counted and journaled.
-    /// `name` is the user's; of a name that nobody has nothing is written down, since people type
+    /// `deed` is what the journal calls it; `name` is the user's; of a name that nobody has nothing is written down, since people type
     /// their password there.
     ///
     /// # Errors
@@ -46,23 +47,20 @@ impl Identity {
         &self,
         caller: &Caller,
         knock: Knock<'_>,
+        deed: &'static str,
         name: Option<&str>,
     ) -> Result<Fault, Fault> {
         let blocked = knock.failed();
         let (who, name) = (caller.clone(), name.unwrap_or(UNKNOWN).to_owned());
         self.store.write_freeing(move |tx| {
-            tx.journal(&who, Deed::new("login.refuse", name))?;
+            tx.journal(&who, Deed::new(deed, name))?;
             if let (Some(block), Some(address)) = (blocked, who.address) {
                 let shown = BlockShown { seconds: block.as_secs() };
                 tx.journal(&who, Deed::new("address.block", address).after(&shown))?;
             }
             Ok(())
         })?;
-        Ok(Fault::new(
-            Kind::Unauthenticated,
-            "bad_credentials",
-            "The name or the password is wrong.",
-        ))
+        Ok(bad_credentials())
     }
 }
 

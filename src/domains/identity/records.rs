@@ -39,6 +39,12 @@ pub const API_KEYS_OF: Table<(Id, Id), ()> = Table::journaled("identity.api_keys
 pub const API_KEYS_USED: Table<Id, Moment> = Table::quiet("identity.api_keys_used");
 /// The site, under the one key `()`.
 pub const SITE: Table<(), Site> = Table::journaled("identity.site");
+/// Second factors by user.
+pub const SECOND_FACTORS: Table<Id, SecondFactor> = Table::journaled("identity.second_factors");
+/// Invitations by name of record.
+pub const INVITATIONS: Table<Id, Invitation> = Table::journaled("identity.invitations");
+/// Invitations by the MAC of their word.
+pub const INVITATIONS_BY_WORD: Table<String, Id> = Table::journaled("identity.invitations_by_word");
 /// Sealed keys of the box by purpose.
 pub const KEYS: Table<String, Blob> = Table::journaled("identity.keys");
 
@@ -206,6 +212,59 @@ pub struct ApiKey {
     pub expires_at: Option<Moment>,
 }
 
+/// What a user shows beside a password: codes of a phone, and recovery codes on paper.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactor {
+    /// The secret in force, sealed; empty while none is.
+    pub secret: Vec<u8>,
+    /// Since when it is in force.
+    pub enrolled_at: Option<Moment>,
+    /// The step of the last code that was taken; neither it nor an older one is taken again.
+    pub last_step: Option<u64>,
+    /// MACs of the recovery codes that are still good.
+    pub recovery: Vec<String>,
+    /// A secret that was shown and waits for its first code.
+    pub pending: Option<Pending>,
+}
+
+/// A secret that waits for its first code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The secret, sealed.
+    pub secret: Vec<u8>,
+    /// Until when it waits.
+    pub until: Moment,
+}
+
+/// A word with which somebody makes an account of its own, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Its name of record.
+    pub id: Id,
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// The MAC of its word; the word itself is told once and not kept.
+    pub word: String,
+    /// The role that the account gets.
+    pub role: String,
+    /// The address that the account gets, empty for one's own choice.
+    pub email: String,
+    /// How the account is shown, empty for one's own choice.
+    pub display_name: String,
+    /// Who invites, as a user of the directory; none for the console.
+    pub inviter: Option<Id>,
+    /// Who invites, by name.
+    pub created_by: String,
+    /// Since when.
+    pub created_at: Moment,
+    /// Until when it is good.
+    pub expires_at: Moment,
+    /// When it was used.
+    pub used_at: Option<Moment>,
+    /// The name of the account that was made with it.
+    pub used_by: Option<String>,
+}
+
 /// The site: what its pages show at the top.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -221,4 +280,4 @@ pub struct Site {
     pub set_up_at: Moment,
 }
 
-records!(User = 2, Role, Grant, Session = 2, ApiKey, Site);
+records!(User = 2, Role, Grant, Session = 2, ApiKey, SecondFactor, Invitation, Site);

@@ -1,10 +1,14 @@
 //! The identity door, and the recogniser of callers that lies around every route of the box.
 
 mod account;
+mod imports;
 mod keys;
+mod registration;
 mod roles;
+mod second_factor;
 mod sessions;
 mod setup;
+mod signing_in;
 mod users;
 
 use axum::extract::Request;
@@ -33,7 +37,11 @@ const CSRF_HEADER: &str = "x-csrf-token";
 pub fn routes(desk: Identity) -> OpenApiRouter {
     OpenApiRouter::new()
         .merge(setup::routes())
+        .merge(signing_in::routes())
         .merge(account::routes())
+        .merge(second_factor::routes())
+        .merge(registration::routes())
+        .merge(imports::routes())
         .merge(users::routes())
         .merge(roles::routes())
         .merge(sessions::routes())
@@ -102,7 +110,7 @@ pub fn recognise(desk: &Identity, request: &Request) -> Option<Recognised> {
                     if fault.code == KEY_UNKNOWN {
                         busy = busy.or(desk.wrong_key(&nobody).err());
                     }
-                    let why = Refusal { code: fault.code, message: fault.message };
+                    let why = Refusal { code: fault.code, message: fault.message.into() };
                     refusal = refusal.or(Some(why));
                 }
                 Err(fault) => return Err(fault),
