@@ -271,7 +271,7 @@ fn the_first_good_proof_counts_and_the_first_bad_one_is_told() {
 fn an_address_that_shows_wrong_keys_is_told_to_stop_and_good_ones_pass() {
     let (house, admin) = House::ready();
     let (_, key) = house.key(&admin, "un", &["rag"]);
-    let wrong = |n: usize| format!("ilot_{:A>43}", n);
+    let wrong = |n: usize| format!("ilot_{n:A>43}");
     for n in 0..5 {
         house.refuses(get("/rag/status").by(&wrong(n)).from("10.0.0.8"), 401, "key_unknown");
     }
