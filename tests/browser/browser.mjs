@@ -30,7 +30,7 @@ export async function source(path) {
 
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  return (await source(`i18n/${code}.ts`))[code];
+  return { ...(await source(`i18n/${code}.ts`))[code], ...(await source("i18n/account.ts"))[code] };
 }
 
 /** A browser and a page, and a record of everything the page must not do. */

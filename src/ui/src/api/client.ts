@@ -7,7 +7,7 @@ import type { paths } from "./schema";
 export const key = {
   csrf: "",
   /** Called when the box no longer knows this browser. */
-  lost: () => {},
+  lost: (_code: string): void => {},
 };
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -23,9 +23,12 @@ const proof: Middleware = {
 export const box = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
 box.use(proof);
 
+/** Refusals that mean the box no longer knows this browser; others with 401 are about what was just typed. */
+const LOST = new Set(["unauthenticated", "token_invalid", "token_expired", "session_ended", "account_disabled"]);
+
 /** Tells the session that it ended, when that is what the fault means. */
 export function noticeLoss(fault: Fault): Fault {
-  if (fault.status === 401 && fault.code !== "bad_credentials") key.lost();
+  if (fault.status === 401 && LOST.has(fault.code)) key.lost(fault.code);
   return fault;
 }
 

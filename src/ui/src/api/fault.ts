@@ -8,7 +8,9 @@ export interface FieldFault {
 }
 
 /** Codes of faults that arise in the browser, where no answer came from the box. */
-export type LocalCode = "unreachable" | "answer_unreadable" | "page_stale";
+export type LocalCode = "unreachable" | "answer_unreadable" | "page_stale" | typeof STEP_UP_CANCELLED;
+/** Who was asked for the password again and closed the question. */
+export const STEP_UP_CANCELLED = "step_up_cancelled";
 
 export class Fault extends Error {
   constructor(
@@ -44,6 +46,11 @@ export function faultFrom(status: number, header: (name: string) => string | nul
     fields,
     Number.isFinite(pause) && pause > 0 ? pause : null,
   );
+}
+
+/** Whether there is nothing to tell: the reader knows, having done it. */
+export function isQuiet(fault: Fault): boolean {
+  return fault.code === STEP_UP_CANCELLED;
 }
 
 /** Anything caught, as a fault. */

@@ -65,6 +65,11 @@ class Session {
     this.forget();
   }
 
+  /** The password was given again. */
+  freshened(until: string): void {
+    if (this.me) this.me = { ...this.me, fresh_until: until };
+  }
+
   forget(): void {
     this.me = null;
     key.csrf = "";
