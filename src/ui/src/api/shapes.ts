@@ -27,6 +27,7 @@ export type UploadItem = UploadAnswer["items"][number];
 export type TextWindow = Success<paths["/rag/documents/{id}/text"]["get"]>;
 export type Heading = TextWindow["headings"][number];
 export type Collection = Success<paths["/rag/collections"]["get"]>["items"][number];
+export type Readers = NonNullable<Collection["readers"]>;
 export type Found = Success<paths["/rag/query"]["post"]>;
 export type Hit = Found["results"][number];
 export type RagStatus = Success<paths["/rag/status"]["get"]>;

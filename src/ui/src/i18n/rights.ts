@@ -115,6 +115,11 @@ export function rightName(name: string): string {
   return RIGHTS[name]?.[language.code] ?? name;
 }
 
+/** The names of the roles every box begins with. */
+export function firstRoles(): string[] {
+  return Object.keys(ROLES);
+}
+
 /** What a role is called, in the reader's language. */
 export function roleName(name: string): string {
   return ROLES[name]?.[language.code] ?? name;
