@@ -5,6 +5,7 @@ pub mod commands;
 
 pub mod listen;
 pub mod logs;
+mod people;
 pub mod router;
 pub mod schema;
 pub mod settings;

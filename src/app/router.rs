@@ -1,7 +1,10 @@
 //! The page on which every route of the box is merged, and the order of what lies around them.
 
+use std::sync::Arc;
+
 use utoipa_axum::router::OpenApiRouter;
 
+use super::people::Directory;
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::assistant::{self, Assistant};
@@ -25,10 +28,11 @@ pub struct Desks {
 
 /// Every described route.
 fn described(desks: &Desks) -> OpenApiRouter {
+    let people = Arc::new(Directory(desks.identity.clone()));
     OpenApiRouter::new()
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
-        .merge(assistant::routes::routes(desks.assistant.clone()))
+        .merge(assistant::routes::routes(desks.assistant.clone(), people))
 }
 
 /// The description of every route.

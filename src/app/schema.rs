@@ -1,5 +1,6 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{assistant::records as assistant, identity::records as identity};
 use crate::store::migrate::Step;
@@ -63,6 +64,7 @@ pub const TABLES: &[Known] = &[
 pub const STEPS: &[Step] = &[
     Step { name: "begin", run: |_| Ok(()) },
     Step { name: "users know their state", run: earlier::to_second_shape },
+    Step { name: "collections get readers", run: steps::collections_get_readers },
 ];
 
 #[cfg(test)]

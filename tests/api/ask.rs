@@ -120,6 +120,20 @@ impl Ask {
         self
     }
 
+    /// Whether the body holds `words`.
+    pub fn says(&self, words: &str) -> bool {
+        self.body.windows(words.len()).any(|window| window == words.as_bytes())
+    }
+
+    /// The same request with `with` in the place of `words`, in path and body.
+    pub fn filled(mut self, words: &str, with: &str) -> Self {
+        self.path = self.path.replace(words, with);
+        if let Ok(text) = String::from_utf8(self.body.clone()) {
+            self.body = text.replace(words, with).into_bytes();
+        }
+        self
+    }
+
     fn built(self) -> Request<Body> {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
         for (name, value) in &self.headers {
@@ -228,6 +242,12 @@ impl House {
     #[track_caller]
     pub fn check(&self, ask: Ask, status: u16, wanted: &Value) -> Value {
         let what = format!("{} {}", ask.method, ask.path);
+        self.check_saying(&what, ask, status, wanted)
+    }
+
+    /// As [`House::check`], with words of one's own for what was asked.
+    #[track_caller]
+    pub fn check_saying(&self, what: &str, ask: Ask, status: u16, wanted: &Value) -> Value {
         let reply = self.ask(ask);
         let body = reply.json();
         assert!(reply.status == status, "{what}: {} instead of {status}: {body}", reply.status);
@@ -241,6 +261,18 @@ impl House {
     #[track_caller]
     pub fn refuses(&self, ask: Ask, status: u16, code: &str) {
         self.check(ask, status, &json!({"code": code}));
+    }
+
+    /// As [`House::refuses`], with words of one's own for what was asked.
+    #[track_caller]
+    pub fn refuses_saying(&self, what: &str, ask: Ask, status: u16, code: &str) {
+        self.check_saying(what, ask, status, &json!({"code": code}));
+    }
+
+    /// A second session of whoever that token is.
+    pub fn again(&self, token: &str) -> String {
+        let me = self.ask(get("/auth/me").by(token)).json();
+        self.sign_in(me["username"].as_str().unwrap())
     }
 
     /// Adds a user, and answers its number and a token.

@@ -23,7 +23,7 @@ use crate::base::clock::Clock;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::engines::secrets::{self, Passwords, RootKey};
-use crate::engines::tokens::TokenKey;
+use crate::engines::tokens::{Algorithm, TokenKey};
 use crate::store::{Blob, Deed, Reader, Store};
 use gate::Gate;
 use offboarding::Taker;
@@ -92,7 +92,7 @@ impl Identity {
         let sealed = if let Some(Blob(sealed)) = store.read(|view| view.get(&KEYS, &name))? {
             sealed
         } else {
-            let sealed = root.seal(TOKEN_KEY, &TokenKey::make()?)?;
+            let sealed = root.seal(TOKEN_KEY, &TokenKey::make(Algorithm::default())?)?;
             let kept = sealed.clone();
             store.write(move |tx| {
                 tx.put(&KEYS, &name, &Blob(kept))?;
@@ -100,7 +100,7 @@ impl Identity {
             })?;
             sealed
         };
-        let token_key = TokenKey::read(&root.unseal(TOKEN_KEY, &sealed)?)?;
+        let token_key = TokenKey::read(Algorithm::default(), &root.unseal(TOKEN_KEY, &sealed)?)?;
         let passwords = Passwords::new(root)?;
         let nobody = passwords.hash(&secrets::random_word()?)?;
         roles::lay_built_in(&store)?;

@@ -33,12 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// `right_missing`, `step_up_required`, `right_not_held`, `own_account`, `not_found`, `last_admin`.
-    pub fn offboard(
-        &self,
-        caller: &Caller,
-        number: u64,
-        apply: bool,
-    ) -> Result<Vec<Taken>, Fault> {
+    pub fn offboard(&self, caller: &Caller, number: u64, apply: bool) -> Result<Vec<Taken>, Fault> {
         caller.require(Right::ManageRights)?;
         if apply {
             caller.fresh(self.clock.now())?;
@@ -86,8 +81,5 @@ fn own(
             grants::remove(tx, caller, user, grant.right.clone())?;
         }
     }
-    Ok(vec![
-        Taken { what: "sessions", count: open },
-        Taken { what: "grants", count: given.len() },
-    ])
+    Ok(vec![Taken { what: "sessions", count: open }, Taken { what: "grants", count: given.len() }])
 }

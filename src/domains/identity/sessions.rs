@@ -11,6 +11,7 @@ use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::secrets;
+use crate::engines::tokens::AUDIENCE;
 use crate::store::{Deed, Reader, Tx, all, under};
 
 /// How often the last use of a session is written down.
@@ -42,7 +43,7 @@ impl Identity {
     /// Why the token is not good (`token_…`), or `session_ended`.
     pub fn recognise(&self, caller: Caller, token: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
-        let claims = self.desk.token_key.check(token, &self.issuer(), ACCESS, now)?;
+        let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
         let (session, user, touched, rights, second_factor) = self
             .store
@@ -245,11 +246,7 @@ impl Identity {
 }
 
 fn ended() -> Fault {
-    Fault::new(
-        Kind::Unauthenticated,
-        "session_ended",
-        "The session has ended; sign in again.",
-    )
+    Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again.")
 }
 
 /// Takes one session out of all its tables; whether there was one.

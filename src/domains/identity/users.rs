@@ -2,9 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::records::{
-    LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User,
-};
+use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Right, Rights, Who};
@@ -129,9 +127,9 @@ fn check_email(email: &str, fields: &mut Vec<Field>) {
     if email.is_empty() {
         return;
     }
-    let good = email.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && !host.is_empty() && !host.contains('@')
-    });
+    let good = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
     let plain = !email.contains(['\\', '/', ' ']) && !email.chars().any(char::is_control);
     if !good || !plain || email.chars().count() > NAME_MAX {
         fields.push(wrong("email", "string_pattern", "'email' is not an address."));
@@ -161,11 +159,7 @@ pub(super) fn check_password(
     } else if fold(username).chars().count() >= NAME_IN_PASSWORD
         && password.to_lowercase().contains(&fold(username))
     {
-        fields.push(wrong(
-            place,
-            "password_has_name",
-            "A password must not contain the username.",
-        ));
+        fields.push(wrong(place, "password_has_name", "A password must not contain the username."));
     }
 }
 
@@ -208,7 +202,8 @@ impl Identity {
     /// Adds a user. Without a password it gets a temporary one, which is told once.
     ///
     /// # Errors
-    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`.
+    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`; `step_up_required` for an
+    /// administrator.
     pub fn add_user(&self, caller: &Caller, mut draft: Draft) -> Result<Told, Fault> {
         caller.require(Right::ManageRights)?;
         if draft.username.trim().is_empty() {
@@ -222,14 +217,16 @@ impl Identity {
         }
         self.check_draft(&draft)?;
         self.may_give(caller, &draft.role, draft.is_system_admin)?;
+        if draft.is_system_admin || self.administers(&draft.role)? {
+            caller.fresh(self.clock.now())?;
+        }
         let hash = self.hash(&draft.password)?;
         let who = caller.clone();
         let user =
             self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))?;
         // A request that is sent again finds the user of the first time, whose password is another.
-        let fresh = told.filter(|word| {
-            self.desk.passwords.check(word, &user.password).unwrap_or_default()
-        });
+        let fresh =
+            told.filter(|word| self.desk.passwords.check(word, &user.password).unwrap_or_default());
         Ok(Told { listed: self.listed(user)?, temporary: fresh })
     }
 
@@ -420,10 +417,14 @@ impl Identity {
         if is {
             return Ok(());
         }
-        Err(Fault::forbidden(
-            "system_admin_required",
-            "Only a system administrator may do this.",
-        ))
+        Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
+    }
+
+    /// Whether a role's users administer users or the box.
+    fn administers(&self, role: &str) -> Result<bool, Fault> {
+        let role = self.store.read(|view| view.get(&ROLES, &role.to_owned()))?;
+        let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
+        Ok(rights.holds(Right::ManageRights) || rights.holds(Right::AdminAccess))
     }
 
     /// Nobody gives a role beyond their own rights.

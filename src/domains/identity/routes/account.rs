@@ -116,8 +116,7 @@ async fn login(
         return Err(Fault::field("username", "missing", "'username' is missing.").into());
     };
     // Whoever signs in is nobody yet, whatever an old cookie says.
-    let caller =
-        Caller { who: Who::Nobody, session: None, key: None, door: Door::Open, ..caller };
+    let caller = Caller { who: Who::Nobody, session: None, key: None, door: Door::Open, ..caller };
     let shown = Credentials { name, password: body.password, hostname: body.hostname, client };
     let signed_in = run(move || desk.login(&caller, &shown)).await?;
     Ok(login_answer(signed_in, peer))

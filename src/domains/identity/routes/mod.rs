@@ -51,7 +51,7 @@ pub fn recognise(desk: &Identity, request: &Request) -> Option<Recognised> {
             Ok(caller) if safe => Ok(caller),
             Ok(caller) => desk.check_csrf(&caller, word.as_deref()).map(|()| caller),
             Err(fault) if fault.kind == Kind::Unauthenticated => {
-                let refusal = Some(Refusal { code: fault.code, message: fault.message });
+                let refusal = Some(Refusal { code: fault.code, message: fault.message.into() });
                 Ok(Caller { refusal, ..nobody })
             }
             Err(fault) => Err(fault),

@@ -123,4 +123,3 @@ async fn set_up(
     .await?;
     Ok(login_answer(signed_in, peer))
 }
-
