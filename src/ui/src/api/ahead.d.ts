@@ -7,37 +7,33 @@ interface Refused {
 interface Json<Answer, Status extends number = 200> {
   responses: Record<Status, { headers: Refused; content: { "application/json": Answer } }>;
 }
-interface Takes<Body> {
-  requestBody: { content: { "application/json": Body } };
+interface KeyMade {
+  id: string;
+  name: string;
+  key: string;
+  scopes: string[];
+  created_at: string;
+  expires_at?: string | null;
 }
-interface At<Path> {
-  parameters: { path: Path };
+interface KeyKept {
+  id: string;
+  name: string;
+  hint: string;
+  kind: string;
+  owner: string;
+  created_at: string;
+  expires_at?: string | null;
+  last_used_at?: string | null;
+  scopes: string[];
 }
 
-interface User {
-  id: number;
-  username: string;
-  role: string;
-}
-interface Recovery {
-  recovery_codes: string[];
-}
 declare module "./schema" {
   interface paths {
-    "/auth/step-up": { post: Takes<{ password: string; code?: string }> & Json<{ status: string; fresh_until: string }> };
-    "/auth/change-password": { post: Takes<{ current_password: string; new_password: string }> & Json<{ success: boolean; message: string }> };
-    "/auth/register": {
-      post: Takes<{ email?: string; username?: string; password: string; display_name?: string; invitation?: string }> & Json<User, 201>;
+    "/apikeys": {
+      get: { parameters: { query?: { all?: boolean } } } & Json<{ keys: KeyKept[] }>;
+      post: { requestBody: { content: { "application/json": { name: string; scopes: string[]; expires_in_days?: number; kind?: string } } } } & Json<KeyMade, 201>;
     };
-    "/auth/invitations/{token}": {
-      get: At<{ token: string }> & Json<{ site: string; role: string; email: string; display_name: string; expires_at: string }>;
-    };
-    "/totp/provision": { post: Json<{ secret: string; otpauth_uri: string; qr_svg: string; expires_at: string }> };
-    "/totp/activate": { post: Takes<{ code: string }> & Json<Recovery & { success: boolean }> };
-    "/totp/recovery/regenerate": { post: Json<Recovery> };
-    "/totp/recovery/status": {
-      get: Json<{ enabled: boolean; enrolled_at?: string | null; remaining: number; total: number; required: boolean }>;
-    };
-    "/totp/disable": { post: Json<{ success: boolean }> };
+    "/apikeys/{id}": { delete: { parameters: { path: { id: string } } } & Json<{ status: string }> };
+    "/apikeys/scopes": { get: Json<{ items: { name: string; rights: string[] }[] }> };
   }
 }
