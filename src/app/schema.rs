@@ -2,7 +2,9 @@
 
 use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
-use crate::domains::{assistant::records as assistant, identity::records as identity};
+use crate::domains::{
+    activity::records as activity, assistant::records as assistant, identity::records as identity,
+};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
 use crate::store::{Table, changes, journal, meta};
@@ -39,6 +41,15 @@ pub const TABLES: &[Known] = &[
     known(&identity::SESSIONS),
     known(&identity::SESSIONS_OF),
     known(&identity::LAST_USED),
+    known(&identity::KNOWN_PLACES),
+    known(&identity::KNOWN_ADDRESSES),
+    known(&identity::API_KEYS),
+    known(&identity::API_KEYS_BY_HASH),
+    known(&identity::API_KEYS_OF),
+    known(&identity::API_KEYS_USED),
+    known(&identity::SECOND_FACTORS),
+    known(&identity::INVITATIONS),
+    known(&identity::INVITATIONS_BY_WORD),
     known(&identity::SITE),
     known(&identity::KEYS),
     known(&assistant::DOCUMENTS),
@@ -58,6 +69,12 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&activity::CHECKPOINTS),
+    known(&activity::KEYS),
+    known(&activity::REQUESTS),
+    known(&activity::HOURS),
+    known(&activity::HOURS_UNTIL),
+    known(&activity::VERIFIED),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.

@@ -1,11 +1,13 @@
 //! A box in memory, requests to it, and the one check that reads its answers.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use ilot::app::listen::{Bound, Doors, ListenSettings};
 use ilot::app::settings::Config;
 use ilot::app::{App, World, router};
 use ilot::base::caller::Caller;
@@ -18,6 +20,7 @@ use ilot::store::{Deed, Reader};
 use ilot::web::Peer;
 use ilot::web::layers::Door;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// 15 January 2026, 08:00 UTC.
@@ -33,7 +36,7 @@ pub struct House {
     runtime: tokio::runtime::Runtime,
     pub clock: Arc<HeldClock>,
     pub word: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A request.
@@ -179,6 +182,7 @@ impl House {
         let hosts = config.settings.hosts.clone();
         let app = App::open(config, &ground, tasks.clone(), health).unwrap();
         app.desks().assistant.start(&tasks).unwrap();
+        app.desks().live.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
         let setup_word = app.desks().identity.setup_word().unwrap().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -186,7 +190,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.
@@ -207,8 +211,35 @@ impl House {
         post("/setup", &body)
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn app(&self) -> &App {
         self.app.as_ref().unwrap()
+    }
+
+    /// Serves `door` (none: the box's own) on a free port until the house is gone.
+    pub fn listen(&self, door: Option<Door>) -> SocketAddr {
+        let settings = ListenSettings {
+            http: "127.0.0.1:0".into(),
+            https: "off".into(),
+            console: false,
+            ..ListenSettings::default()
+        };
+        let door = door.unwrap_or_else(|| self.door.clone());
+        let _inside = self.runtime.enter();
+        let bound = Bound::bind(settings, &DataFolder::at(self.folder.path())).unwrap();
+        let address = bound.addresses().http.unwrap();
+        let doors = Doors { main: door, planb: None };
+        self.runtime.spawn(bound.serve(doors, None, CancellationToken::new()));
+        address
+    }
+
+    /// Waits for a future of the other end of a socket.
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it hangs") })
     }
 
     /// Asks; whatever is not a success must wear the one fault body.

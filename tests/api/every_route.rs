@@ -339,6 +339,51 @@ fn of_roles_and_sessions() -> Vec<Case> {
     ]
 }
 
+fn of_keys() -> Vec<Case> {
+    let key = |body: &Value| post("/apikeys", body);
+    let good = json!({"name": "relevés", "scopes": ["rag", "view_planning"]});
+    vec![
+        case(Open::SignedIn, get("/apikeys"), 200).of("get", "/apikeys").with(json!({"keys": []})),
+        case(Open::Admins, key(&json!({"name": "quai", "kind": "kiosk"})), 201)
+            .of("post", "/apikeys")
+            .with(json!({"name": "quai", "kind": "kiosk", "scopes": ["punch_for_others"]}))
+            .takes_json()
+            .wrong(key(&json!({"scopes": []})), json!(["body", "name"]))
+            .wrong(key(&json!({"name": "", "scopes": ["rag"]})), json!(["body", "name"]))
+            .wrong(key(&json!({"name": "a"})), json!(["body", "scopes"]))
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag", "tout"]})),
+                json!(["body", "scopes", "1"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "kind": "kiosk", "scopes": ["rag"]})),
+                json!(["body", "scopes", "0"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag"], "expires_in_days": 3651})),
+                json!(["body", "expires_in_days"]),
+            )
+            .wrong(
+                key(&json!({"name": "a", "scopes": ["rag"], "expires_in_days": 0})),
+                json!(["body", "expires_in_days"]),
+            )
+            .wrong(key(&json!({"name": "a", "kind": "robot"})), json!(["body", "kind"])),
+        case(Open::SignedIn, key(&good), 201)
+            .of("post", "/apikeys")
+            .with(json!({"name": "relevés", "kind": "person"})),
+        case(Open::SignedIn, get("/apikeys/scopes"), 200).of("get", "/apikeys/scopes"),
+        case(Open::SignedIn, ask("DELETE", "/apikeys/{none}"), 404)
+            .of("delete", "/apikeys/{id}")
+            .wrong(ask("DELETE", "/apikeys/un"), json!(["path", "id"]))
+            .unknown("/apikeys/{none}"),
+        case(Open::Admins, get("/admin/config"), 200).of("get", "/admin/config").with(
+            json!({"app_name": "ilot", "auto_backup_enabled": false, "log_level": "info",
+                   "settings": {"identity": {"address_failures": 5}},
+                   "origins": {"listen.https": "flag", "identity.address_failures": "default"}}),
+        ),
+    ]
+}
+
 fn of_documents() -> Vec<Case> {
     let one = "/rag/documents/{id}";
     vec![
@@ -446,12 +491,64 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+fn of_activity() -> Vec<Case> {
+    let admins = |path: &str| case(Open::Holders("view_sauron"), get(path), 200);
+    vec![
+        admins("/stats/activity/recent?limit=1&username=chef&action_type=LOGIN")
+            .of("get", "/stats/activity/recent")
+            .wrong(get("/stats/activity/recent?limit=501"), json!(["query", "limit"]))
+            .wrong(get("/stats/activity/recent?limit=x"), json!(["query", "limit"])),
+        admins("/stats/activity/users?days=7")
+            .of("get", "/stats/activity/users")
+            .wrong(get("/stats/activity/users?days=0"), json!(["query", "days"])),
+        admins("/stats/users/chef")
+            .of("get", "/stats/users/{username}")
+            .with(json!({"username": "Chef", "role": "admin", "is_active": true})),
+        case(Open::Admins, get("/stats/api"), 200)
+            .of("get", "/stats/api")
+            .wrong(get("/stats/api?days=-1"), json!(["query", "days"])),
+        admins("/admin/logs?limit=1&offset=1")
+            .of("get", "/admin/logs")
+            .wrong(get("/admin/logs?limit=0"), json!(["query", "limit"]))
+            .wrong(get("/admin/logs?date_start=hier"), json!(["query", "date_start"]))
+            .wrong(get("/admin/logs?date_end=2026-13-01"), json!(["query", "date_end"]))
+            .wrong(get("/admin/logs?format=xml"), json!(["query", "format"])),
+        admins("/admin/audit-logs?limit=1")
+            .of("get", "/admin/audit-logs")
+            .wrong(get("/admin/audit-logs?limit=101"), json!(["query", "limit"]))
+            .wrong(get("/admin/audit-logs?user_id=un"), json!(["query", "user_id"]))
+            .wrong(get("/admin/audit-logs?from=x"), json!(["query", "from"])),
+        admins("/admin/journal?limit=1")
+            .of("get", "/admin/journal")
+            .wrong(get("/admin/journal?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/admin/journal?to=x"), json!(["query", "to"]))
+            .wrong(get("/admin/journal?before_number=-1"), json!(["query", "before_number"])),
+        admins("/admin/audit-logs/verify")
+            .of("get", "/admin/audit-logs/verify")
+            .with(json!({"ok": true, "count": 0, "offences": []})),
+        case(Open::Holders("export_activity"), get("/admin/audit-logs/export"), 200)
+            .of("get", "/admin/audit-logs/export"),
+    ]
+}
+
+fn of_the_socket() -> Vec<Case> {
+    vec![
+        // A socket has its own chapter; a plain request is told what this address is.
+        case(Open::All, get("/ws"), 426).of("get", "/ws").with(json!({"code": "upgrade_required"})),
+        case(Open::Holders("view_sauron"), get("/ws/status"), 200)
+            .of("get", "/ws/status")
+            .with(json!({"connected_clients": 0, "connected_users": 0, "users": []})),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     [
         of_the_box(),
         of_identity(),
+        of_keys(),
         of_users(),
         of_roles_and_sessions(),
+        of_the_socket(),
         of_search(),
         of_documents(),
         of_collections(),

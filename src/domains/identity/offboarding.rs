@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::records::{State, USERS};
-use super::{Identity, grants, sessions, users};
+use super::{Identity, api_keys, grants, invitations, places, second_factor, sessions, users};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::fault::Fault;
 use crate::base::id::Id;
@@ -75,11 +75,21 @@ fn own(
 ) -> Result<Vec<Taken>, Fault> {
     let open = sessions::count_of(tx, user.id)?;
     let given = grants::grants_of(tx, user.id)?;
+    let invitations = invitations::take_back_of(tx, caller, user.id, apply)?;
+    let factors = usize::from(second_factor::remove(tx, caller, user, apply)?);
+    let keys = api_keys::delete_keys_of(tx, caller, user.id, apply)?;
     if apply {
         sessions::end_sessions_of(tx, caller, user.id, None)?;
+        places::forget(tx, user.id)?;
         for grant in &given {
             grants::remove(tx, caller, user, grant.right.clone())?;
         }
     }
-    Ok(vec![Taken { what: "sessions", count: open }, Taken { what: "grants", count: given.len() }])
+    Ok(vec![
+        Taken { what: "sessions", count: open },
+        Taken { what: "grants", count: given.len() },
+        Taken { what: "invitations", count: invitations },
+        Taken { what: "second_factors", count: factors },
+        Taken { what: "api_keys", count: keys },
+    ])
 }

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
-use super::{Identity, roles};
+use super::{Identity, places, roles, second_factor};
 use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
@@ -77,6 +77,8 @@ pub struct Listed {
     pub user: User,
     /// What it may do now.
     pub rights: Rights,
+    /// Whether it has a second factor in force.
+    pub second_factor: bool,
     /// When it last signed in.
     pub last_login: Option<Moment>,
 }
@@ -90,11 +92,15 @@ pub struct Told {
     pub temporary: Option<Zeroizing<String>>,
 }
 
+/// A name without the domain before it (`SITE\anna`).
+pub(super) fn bare(name: &str) -> &str {
+    let name = name.trim();
+    name.rsplit(['\\', '/']).next().unwrap_or(name)
+}
+
 /// How names are compared: the part after a domain (`SITE\anna`), lower case.
 pub fn fold(name: &str) -> String {
-    let name = name.trim();
-    let bare = name.rsplit(['\\', '/']).next().unwrap_or(name);
-    bare.to_lowercase()
+    bare(name).to_lowercase()
 }
 
 pub(super) fn wrong(name: &str, wrong: &'static str, message: impl Into<String>) -> Field {
@@ -116,13 +122,32 @@ pub(super) fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
     }
 }
 
+/// Checks what a new user is called.
+pub(super) fn check_names(
+    username: &str,
+    email: &str,
+    display_name: &str,
+    fields: &mut Vec<Field>,
+) {
+    check_name("username", username, fields);
+    // An address may be the name; anything else with an @ could be taken for somebody's address.
+    let is_address = username.contains('@') && username != email;
+    if username.contains(['\\', '/']) || is_address {
+        fields.push(wrong("username", "string_pattern", "'username' must not contain \\, / or @."));
+    }
+    check_email(email, fields);
+    if !display_name.is_empty() {
+        check_name("display_name", display_name, fields);
+    }
+}
+
 pub(super) fn check_language(language: &str, may_be_empty: bool, fields: &mut Vec<Field>) {
     if !(["fr", "en"].contains(&language) || may_be_empty && language.is_empty()) {
         fields.push(wrong("language", "enum", "'language' is 'fr' or 'en'."));
     }
 }
 
-fn check_email(email: &str, fields: &mut Vec<Field>) {
+pub(super) fn check_email(email: &str, fields: &mut Vec<Field>) {
     let email = email.trim();
     if email.is_empty() {
         return;
@@ -156,11 +181,40 @@ pub(super) fn check_password(
             "string_too_long",
             format!("A password has at most {PASSWORD_MAX} bytes."),
         ));
+    } else if is_plain(password) {
+        fields.push(wrong(
+            place,
+            "password_too_plain",
+            "A password is not one character again and again, nor a row of the keyboard.",
+        ));
     } else if fold(username).chars().count() >= NAME_IN_PASSWORD
         && password.to_lowercase().contains(&fold(username))
     {
         fields.push(wrong(place, "password_has_name", "A password must not contain the username."));
     }
+}
+
+/// Whether a password is one character again and again, or goes along the digits, the alphabet or a
+/// keyboard letter by letter, forwards or backwards: what is typed when a rule asks for length.
+fn is_plain(password: &str) -> bool {
+    const ROWS: [&str; 4] = [
+        "0123456789",
+        "abcdefghijklmnopqrstuvwxyz",
+        "azertyuiopqsdfghjklmwxcvbn",
+        "qwertyuiopasdfghjklzxcvbnm",
+    ];
+    let letters: Vec<char> = password.to_lowercase().chars().collect();
+    let goes = |next: &dyn Fn(char) -> Option<char>| {
+        letters.windows(2).all(|pair| matches!(pair, [a, b] if next(*a) == Some(*b)))
+    };
+    let along = |row: &str, a: char, step: usize| {
+        let at = row.chars().position(|c| c == a)?;
+        row.chars().nth((at + step) % row.len())
+    };
+    goes(&|a| Some(a))
+        || ROWS
+            .iter()
+            .any(|row| goes(&|a| along(row, a, 1)) || goes(&|a| along(row, a, row.len() - 1)))
 }
 
 /// A password that is told once and has to be changed.
@@ -176,20 +230,7 @@ impl Identity {
     /// The fields at fault.
     pub(super) fn check_draft(&self, draft: &Draft) -> Result<(), Fault> {
         let mut fields = Vec::new();
-        check_name("username", &draft.username, &mut fields);
-        // An address may be the name; anything else with an @ could be taken for somebody's address.
-        let is_address = draft.username.contains('@') && draft.username != draft.email;
-        if draft.username.contains(['\\', '/']) || is_address {
-            fields.push(wrong(
-                "username",
-                "string_pattern",
-                "'username' must not contain \\, / or @.",
-            ));
-        }
-        check_email(&draft.email, &mut fields);
-        if !draft.display_name.is_empty() {
-            check_name("display_name", &draft.display_name, &mut fields);
-        }
+        check_names(&draft.username, &draft.email, &draft.display_name, &mut fields);
         if !self.role_exists(&draft.role)? {
             fields.push(no_role(&draft.role));
         }
@@ -278,12 +319,20 @@ impl Identity {
         })
     }
 
-    /// Whether there is a user of that name of record.
+    /// The integer clients know a user by.
     ///
     /// # Errors
     /// What the store says.
-    pub fn user_exists(&self, id: Id) -> Result<bool, Fault> {
-        self.store.read(|view| view.has(&USERS, &id))
+    pub fn number_of(&self, id: Id) -> Result<Option<u64>, Fault> {
+        Ok(self.user_of(id)?.map(|user| user.number))
+    }
+
+    /// The name of record of the user clients know by that integer.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn id_of(&self, number: u64) -> Result<Option<Id>, Fault> {
+        self.store.read(|view| view.get(&USERS_BY_NUMBER, &number))
     }
 
     /// A user with its rights as they are now.
@@ -352,6 +401,7 @@ impl Identity {
     /// `session_required`, the fields at fault, `user_exists` for an address somebody else has.
     pub fn edit_me(&self, caller: &Caller, edit: Edit) -> Result<Listed, Fault> {
         let id = caller.in_person()?;
+        caller.not_held()?;
         let user = self.user_of(id)?.ok_or_else(Fault::unauthenticated)?;
         let edit = Edit {
             display_name: edit.display_name,
@@ -398,9 +448,10 @@ impl Identity {
             let edit = Edit { must_change_password: Some(true), ..Edit::default() };
             let user = change(tx, &who, number, &edit, Some(hash))?;
             tx.journal(&who, Deed::new("password.reset", &user.username))?;
+            places::forget(tx, user.id)?;
             Ok(user)
         })?;
-        self.desk.throttle.succeeded(&fold(&user.username));
+        self.desk.throttle.forget(&user.id);
         Ok(Told { listed: self.listed(user)?, temporary: Some(word) })
     }
 
@@ -441,11 +492,12 @@ impl Identity {
 
 fn listed(reader: &impl Reader, user: User, now: Moment) -> Result<Listed, Fault> {
     let (rights, _) = roles::rights_of(reader, &user, now)?;
+    let second_factor = second_factor::has_one(reader, user.id)?;
     let last_login = reader.get(&LAST_LOGIN, &user.id)?;
-    Ok(Listed { user, rights, last_login })
+    Ok(Listed { user, rights, second_factor, last_login })
 }
 
-fn no_role(name: &str) -> Field {
+pub(super) fn no_role(name: &str) -> Field {
     wrong("role", "enum", format!("There is no role '{name}'."))
 }
 
@@ -641,4 +693,28 @@ pub(super) fn create(
     }
     tx.journal(caller, Deed::new("user.add", &user.username).after(&Shown::of(&user)))?;
     Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_keyboard_is_no_password() {
+        for plain in [
+            "aaaaaaaaaaaa",
+            "123456789012",
+            "098765432109",
+            "abcdefghijklm",
+            "ZYXWVUTSRQPO",
+            "azertyuiopqsdfg",
+            "QwertyUIOPasdf",
+            "éééééééééééé",
+        ] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for good in ["un mot de passe assez long", "aaaaaaaaaaab", "1234567890123456b", "a1a1a1"] {
+            assert!(!is_plain(good), "{good}");
+        }
+    }
 }
