@@ -1,5 +1,7 @@
 // Every sentence of the pages, in French: the first language, and the list of keys for all others.
 
+import type { fr as account } from "./account";
+
 export const fr = {
   again: "Réessayer",
   cancel: "Annuler",
@@ -444,5 +446,5 @@ export const fr = {
   "fault.index_damaged": "L’index est abîmé ; il se reconstruit à partir des documents.",
 };
 
+export type Key = keyof typeof fr | keyof typeof account;
 export type Words = Record<keyof typeof fr, string>;
-export type Key = keyof typeof fr;

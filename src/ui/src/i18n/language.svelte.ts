@@ -1,13 +1,14 @@
 // Which language the pages speak, and how they say words, numbers, dates and sizes in it.
-import type { Key, Words } from "./fr";
+import type { Key } from "./fr";
 
 export type Code = "fr" | "en";
+type Words = Record<Key, string>;
 const KEPT = "ilot.language";
 
 /** Only the language in use is fetched. */
 const DICTIONARIES: Record<Code, () => Promise<Words>> = {
-  fr: async () => (await import("./fr")).fr,
-  en: async () => (await import("./en")).en,
+  fr: async () => ({ ...(await import("./fr")).fr, ...(await import("./account")).fr }),
+  en: async () => ({ ...(await import("./en")).en, ...(await import("./account")).en }),
 };
 
 /** `documents` for the keys `documents.one` and `documents.other`. */
