@@ -69,3 +69,9 @@ export function grouped(rights: readonly string[]): Group[] {
   groups.push({ name: "others", rights: rights.filter((right) => !known.has(right)) });
   return groups.filter((group) => group.rights.length > 0);
 }
+
+/** What a key may do: a permission, or a word for several. */
+export function scopeName(name: string): string {
+  const key = `scope.${name}`;
+  return has(key) ? t(key as Key) : rightName(name);
+}

@@ -1,8 +1,8 @@
 // What administrators do to accounts and sessions from more than one page: asked first, told after.
-import type { OpenSession, Role, User } from "../api/admin";
+import type { ApiKey, OpenSession, Role, User } from "../api/admin";
 import { answer, box } from "../api/client";
 import { program } from "../i18n/agent";
-import { has, t, tn } from "../i18n/language.svelte";
+import { ago, has, t, tn } from "../i18n/language.svelte";
 import type { Counted } from "../i18n/language.svelte";
 import { roleName } from "../i18n/roles";
 import { type Question, asker } from "./ask.svelte";
@@ -109,5 +109,19 @@ export async function removeRole(role: Role): Promise<boolean> {
     { title: t("role.deleteTitle", { role: name }), body: [tn("role.deleteBody", role.rights.length), t("role.deleteFinal")], action: t("role.delete"), danger: true },
     () => answer(box.DELETE("/admin/roles/{id}", { params: { path: { id: role.id } } })),
     t("role.deleted", { role: name }),
+  );
+}
+
+export function removeKey(one: ApiKey): Promise<boolean> {
+  const { name, owner } = one;
+  return deed(
+    {
+      title: t("apikey.deleteTitle", { name }),
+      body: [t("apikey.deleteBody", { owner, used: one.last_used_at ? ago(one.last_used_at) : t("never") }), t("apikey.deleteFinal")],
+      action: t("apikey.delete"),
+      danger: true,
+    },
+    () => answer(box.DELETE("/apikeys/{id}", { params: { path: { id: one.id } } })),
+    t("apikey.deleted", { name }),
   );
 }
