@@ -1,6 +1,6 @@
 // The one door through which the pages speak to their box.
 import createClient, { type Middleware } from "openapi-fetch";
-import { asFault, Fault, faultFrom } from "./fault";
+import { asFault, Fault, faultFrom, isHold, isLoss } from "./fault";
 import type { paths } from "./schema";
 
 /** What every request needs to know of the session; `session.svelte.ts` keeps it current. */
@@ -8,6 +8,8 @@ export const key = {
   csrf: "",
   /** Called when the box no longer knows this browser. */
   lost: (_code: string): void => {},
+  /** Called when the box wants something else done first. */
+  held: (): void => {},
 };
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -23,12 +25,10 @@ const proof: Middleware = {
 export const box = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
 box.use(proof);
 
-/** Refusals that mean the box no longer knows this browser; others with 401 are about what was just typed. */
-const LOST = new Set(["unauthenticated", "token_invalid", "token_expired", "session_ended", "account_disabled"]);
-
-/** Tells the session that it ended, when that is what the fault means. */
+/** Tells the session what a fault means for it. */
 export function noticeLoss(fault: Fault): Fault {
-  if (fault.status === 401 && LOST.has(fault.code)) key.lost(fault.code);
+  if (isLoss(fault)) key.lost(fault.code);
+  if (isHold(fault)) key.held();
   return fault;
 }
 

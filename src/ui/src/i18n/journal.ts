@@ -1,7 +1,7 @@
 // What the journal tells, in the reader's words: deeds, doors, and what a deed changed.
 import { dayAndTime, has, number, t } from "./language.svelte";
 import type { Key } from "./fr";
-import { rightName, roleName } from "./roles";
+import { rightName, roleName } from "./rights";
 
 /** A deed in words; one the pages have not heard of keeps its own name. */
 export function deedName(deed: string): string {

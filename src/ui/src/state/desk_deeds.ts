@@ -1,10 +1,10 @@
 // What administrators do to accounts and sessions from more than one page: asked first, told after.
 import type { ApiKey, OpenSession, Role, User } from "../api/admin";
 import { answer, box } from "../api/client";
-import { program } from "../i18n/agent";
+import { agentName } from "../i18n/agents";
 import { ago, has, t, tn } from "../i18n/language.svelte";
 import type { Counted } from "../i18n/language.svelte";
-import { roleName } from "../i18n/roles";
+import { roleName } from "../i18n/rights";
 import { type Question, asker } from "./ask.svelte";
 import { notices } from "./notices.svelte";
 import { BASE, go } from "./route.svelte";
@@ -28,7 +28,7 @@ export function endSession(one: OpenSession): Promise<boolean> {
   return deed(
     {
       title: t("session.endTitle", { who }),
-      body: [t("session.endBody", { program: program(one.client) || t("session.unknown"), address: one.client_ip ?? "?" })],
+      body: [t("session.endBody", { program: agentName(one.client) || t("session.unknown"), address: one.client_ip ?? "?" })],
       action: t("session.end"),
       danger: true,
     },
@@ -116,12 +116,12 @@ export function removeKey(one: ApiKey): Promise<boolean> {
   const { name, owner } = one;
   return deed(
     {
-      title: t("apikey.deleteTitle", { name }),
-      body: [t("apikey.deleteBody", { owner, used: one.last_used_at ? ago(one.last_used_at) : t("never") }), t("apikey.deleteFinal")],
-      action: t("apikey.delete"),
+      title: t("allkeys.deleteTitle", { name }),
+      body: [t("allkeys.deleteBody", { owner, used: one.last_used_at ? ago(one.last_used_at) : t("never") }), t("allkeys.deleteFinal")],
+      action: t("allkeys.delete"),
       danger: true,
     },
     () => answer(box.DELETE("/apikeys/{id}", { params: { path: { id: one.id } } })),
-    t("apikey.deleted", { name }),
+    t("allkeys.deleted", { name }),
   );
 }
