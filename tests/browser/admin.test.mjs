@@ -46,7 +46,7 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     }, null);
     admin = await signIn(ADMIN.username, ADMIN.password);
     for (const one of PEOPLE) people[one.username] = (await good("POST", "/admin/users", { ...one, password: WORD })).id;
-    ({ browser, context, page, misdeeds } = await open({}, { box: box.url, refusals: [401, 403, 409, 422] }));
+    ({ browser, context, page, misdeeds } = await open({}, { box: box.url, refusals: [401, 403, 404, 409, 422] }));
     await page.goto(`${box.url}/ui/login`);
     await field(fr["login.username"]).fill(ADMIN.username);
     await field(fr["login.password"]).fill(ADMIN.password);

@@ -366,6 +366,9 @@ export const en: AdminWords = {
   "journal.same": "The state did not change.",
   "journal.noState": "This entry carries no state.",
   "journal.narrow": "Show only this deed",
+  "journal.nobody": "no account",
+  "journal.box": "the box ({task})",
+  "journal.console": "command line",
   "journal.doubtful": "Doubtful time",
   "journal.doubtfulTime": "doubtful time",
 

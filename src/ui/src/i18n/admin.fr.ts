@@ -370,6 +370,9 @@ export const fr = {
   "journal.same": "L’état n’a pas changé.",
   "journal.noState": "Cette entrée ne porte pas d’état.",
   "journal.narrow": "Ne montrer que ce geste",
+  "journal.nobody": "sans compte",
+  "journal.box": "la boîte ({task})",
+  "journal.console": "ligne de commande",
   "journal.doubtful": "Heure douteuse",
   "journal.doubtfulTime": "heure douteuse",
 

@@ -1,5 +1,5 @@
 // What the journal tells, in the reader's words: deeds, doors, and what a deed changed.
-import { dayAndTime, has, number, t } from "./language.svelte";
+import { dayAndTime, has, language, number, t } from "./language.svelte";
 import type { Key } from "./fr";
 import { rightName, roleName } from "./rights";
 
@@ -7,6 +7,26 @@ import { rightName, roleName } from "./rights";
 export function deedName(deed: string): string {
   const key = `deed.${deed}`;
   return has(key) ? t(key as Key) : deed;
+}
+
+/** Who did it, where that is no account. */
+export function whoName(link: { who: string; door: string }): string {
+  if (link.who === "nobody") return t("journal.nobody");
+  if (link.door === "inside") return t("journal.box", { task: link.who });
+  return link.door === "console" ? t("journal.console") : link.who;
+}
+
+/** A moment to the second, short: many lines stand below each other. */
+export function stamp(at: string): string {
+  const locale = language.code === "fr" ? "fr-FR" : "en-GB";
+  return new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "medium" }).format(new Date(at));
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** An object by its name; an id is told by its end, which differs first. */
+export function objectName(object: string): { text: string; id: boolean } {
+  return UUID.test(object) ? { text: `…${object.slice(-12)}`, id: true } : { text: object, id: false };
 }
 
 export function doorName(door: string): string {
