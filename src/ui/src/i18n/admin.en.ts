@@ -352,7 +352,9 @@ export const en: AdminWords = {
   "journal.count.other": "{n} entries",
   "journal.older": "Older",
   "journal.end": "This is the beginning of the journal.",
-  "journal.note": "Reading the journal leaves an entry in it. The copy above has the {n} entries shown; the signed export has everything.",
+  "journal.note.one": "Reading the journal leaves an entry in it. The copy above has the entry shown; the signed export has everything.",
+  "journal.note.other":
+    "Reading the journal leaves an entry in it. The copy above has the {n} entries shown; the signed export has everything.",
   "journal.number": "Number",
   "journal.at": "When",
   "journal.deed": "Deed",
@@ -414,7 +416,7 @@ export const en: AdminWords = {
   "door.key": "API key",
   "door.kiosk": "Kiosk",
   "door.planb": "Plan B",
-  "door.open": "No proof",
+  "door.open": "Before sign-in",
   "door.console": "Command line",
   "door.inside": "The box itself",
 
@@ -498,6 +500,7 @@ export const en: AdminWords = {
   "member.api_keys": "API keys",
   "member.scopes": "May at most",
   "member.owner": "Acts for",
+  "member.hint": "End of the key",
   "member.kind": "Kind",
   "member.expires_at": "Ends",
   "member.created_at": "Created",

@@ -355,7 +355,8 @@ export const fr = {
   "journal.count.other": "{n} entrées",
   "journal.older": "Plus anciennes",
   "journal.end": "C’est le début du journal.",
-  "journal.note":
+  "journal.note.one": "Lire le journal y laisse une entrée. La copie ci-dessus contient l’entrée affichée ; l’export signé contient tout.",
+  "journal.note.other":
     "Lire le journal y laisse une entrée. La copie ci-dessus contient les {n} entrées affichées ; l’export signé contient tout.",
   "journal.number": "Numéro",
   "journal.at": "Quand",
@@ -418,7 +419,7 @@ export const fr = {
   "door.key": "Clé d’API",
   "door.kiosk": "Borne",
   "door.planb": "Plan B",
-  "door.open": "Sans preuve",
+  "door.open": "Avant connexion",
   "door.console": "Ligne de commande",
   "door.inside": "La boîte",
 
@@ -502,6 +503,7 @@ export const fr = {
   "member.api_keys": "Clés d’API",
   "member.scopes": "Peut au plus",
   "member.owner": "Agit pour",
+  "member.hint": "Fin de la clé",
   "member.kind": "Sorte",
   "member.expires_at": "Se termine",
   "member.created_at": "Créé le",

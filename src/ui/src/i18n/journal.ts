@@ -2,6 +2,7 @@
 import { dayAndTime, has, language, number, t } from "./language.svelte";
 import type { Key } from "./fr";
 import { rightName, roleName } from "./rights";
+import { scopeName } from "./roles";
 
 /** A deed in words; one the pages have not heard of keeps its own name. */
 export function deedName(deed: string): string {
@@ -57,10 +58,11 @@ function value(name: string, told: unknown): string {
     if (MOMENT.test(told)) return dayAndTime(told);
     if (name === "role") return roleName(told);
     if (name === "right") return rightName(told);
+    if (name === "scope") return scopeName(told);
     if (name === "state" && has(`standing.${told}`)) return t(`standing.${told}` as Key);
     return told;
   }
-  if (Array.isArray(told)) return told.length === 0 ? "–" : told.map((one) => value(name === "rights" ? "right" : "", one)).join(", ");
+  if (Array.isArray(told)) return told.length === 0 ? "–" : told.map((one) => value(name === "rights" ? "right" : name === "scopes" ? "scope" : "", one)).join(", ");
   return JSON.stringify(told);
 }
 
