@@ -53,6 +53,7 @@ export const en: AdminWords = {
   "user.languageUntold": "Leave as it is",
   "user.account": "Account",
   "user.deeds": "Actions",
+  "user.journal": "What this person did",
   "user.active": "May sign in",
   "user.activeHint": "Without it, sessions end at once; the history stays.",
   "user.mustChange": "Must change the password",

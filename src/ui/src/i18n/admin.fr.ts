@@ -52,6 +52,7 @@ export const fr = {
   "user.languageUntold": "Ne pas changer",
   "user.account": "Compte",
   "user.deeds": "Actions",
+  "user.journal": "Ce que cette personne a fait",
   "user.active": "Peut se connecter",
   "user.activeHint": "Sans cela, ses sessions se terminent aussitôt ; son historique reste.",
   "user.mustChange": "Doit changer de mot de passe",

@@ -1,4 +1,5 @@
 // What administrators do to accounts and sessions from more than one page: asked first, told after.
+import { tick } from "svelte";
 import type { ApiKey, OpenSession, Role, User } from "../api/admin";
 import { answer, box } from "../api/client";
 import { agentName } from "../i18n/agents";
@@ -9,6 +10,14 @@ import { type Question, asker } from "./ask.svelte";
 import { notices } from "./notices.svelte";
 import { BASE, go } from "./route.svelte";
 import { withStepUp } from "./step_up.svelte";
+
+/** Shows a list anew after a deed; whose row is gone finds the focus at the top of the page instead of nowhere. */
+export async function anew(load: () => Promise<void>): Promise<void> {
+  await load();
+  await tick();
+  const lost = document.activeElement === null || document.activeElement === document.body;
+  if (lost) document.querySelector<HTMLElement>("main h1")?.focus({ preventScroll: true });
+}
 
 /** Asks, does, tells; true when it was done. */
 async function deed(question: Question, call: () => Promise<unknown>, done: string): Promise<boolean> {
