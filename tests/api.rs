@@ -1,8 +1,13 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
 mod ask;
+mod collections;
 mod every_route;
+mod keys;
 mod papers;
 mod people;
+mod rights;
 mod searches;
+mod sockets;
 mod spellings;
+mod throttle;

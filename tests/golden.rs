@@ -9,10 +9,11 @@ use ilot::base::clock::Moment;
 use ilot::base::id::{Id, Lineage, Revision};
 use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
-    Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
+    Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
 use ilot::domains::identity::records::{
-    Grant, Role, Session, Site, State as UserState, User, Way,
+    ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
+    State as UserState, User, Way,
 };
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
@@ -152,6 +153,19 @@ fn the_records_of_identity_keep_their_bytes() {
         given_at: MOMENT,
     };
     stands("Grant", &grant, GRANT);
+    let key = ApiKey {
+        id: id(6),
+        lineage: lineage(),
+        kind: KeyKind::Kiosk,
+        owner: id(2),
+        name: "Quai 3".into(),
+        hash: [0x5a; 32],
+        hint: "aB3_".into(),
+        scopes: vec!["history".into(), "view_planning".into()],
+        created_at: MOMENT,
+        expires_at: Some(MOMENT),
+    };
+    stands("ApiKey", &key, API_KEY);
     let site = Site {
         name: "Dépôt".into(),
         language: "fr".into(),
@@ -167,9 +181,19 @@ fn the_records_of_the_assistant_keep_their_bytes() {
     stands("Document", &document(), DOCUMENT);
     let added = Added { outcome: Outcome::Duplicate, document: document() };
     stands("Added", &added, &format!("0103{}", &DOCUMENT[2..]));
-    let collection =
-        Collection { id: id(4), lineage: lineage(), name: "notes".into(), created_at: MOMENT };
-    stands("Collection", &collection, COLLECTION);
+    let collection = Collection {
+        id: id(4),
+        lineage: lineage(),
+        name: "notes".into(),
+        created_at: MOMENT,
+        readers: Readers::Everyone,
+    };
+    stands("Collection", &collection, &format!("{COLLECTION}00"));
+    let roles = ["finance".to_owned(), "admin".to_owned()].into();
+    let closed =
+        Collection { readers: Readers::Only { roles, users: [id(2)].into() }, ..collection };
+    let readers = "01020561646d696e0766696e616e6365010102030405060708090a0b0c0d0e0f02";
+    stands("Collection", &closed, &format!("{COLLECTION}{readers}"));
     stands("File", &File { size: 70_000, parts: 2, holders: 1 }, "01f0a2040201");
     let edition = Edition {
         document: id(1),
@@ -293,7 +317,8 @@ const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d
 const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
 const ROLE: &str = "";
 const GRANT: &str = "";
+const API_KEY: &str = "";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
-const COLLECTION: &str = "010102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
+const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";

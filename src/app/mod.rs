@@ -2,12 +2,15 @@
 
 mod boot;
 pub mod commands;
+pub mod configuration;
 
 pub mod listen;
 pub mod logs;
+mod people;
 pub mod router;
 pub mod schema;
 pub mod settings;
+pub mod socket;
 pub mod system;
 mod work;
 
@@ -25,12 +28,16 @@ use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::{Assistant, Places};
+use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
+use crate::domains::identity::live::Live;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Ground, Store};
+use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
+use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
 use router::Desks;
 use settings::{Config, Settings};
@@ -150,7 +157,10 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        let desks = Desks { system, identity, assistant };
+        let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
+        let continuity = Continuity::open(&data.planb(), &health);
+        let configuration = Configuration::of(&config);
+        let desks = Desks { system, identity, live, hub, assistant, continuity, configuration };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -199,6 +209,7 @@ impl App {
                 notify::stopping();
                 // What is under way at the door drains while the tasks come to their ends.
                 self.desks.assistant.wind_down();
+                self.desks.hub.close();
                 token.cancel();
                 serving.await;
             }

@@ -1,5 +1,6 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{assistant::records as assistant, identity::records as identity};
 use crate::store::migrate::Step;
@@ -38,6 +39,15 @@ pub const TABLES: &[Known] = &[
     known(&identity::SESSIONS),
     known(&identity::SESSIONS_OF),
     known(&identity::LAST_USED),
+    known(&identity::KNOWN_PLACES),
+    known(&identity::KNOWN_ADDRESSES),
+    known(&identity::API_KEYS),
+    known(&identity::API_KEYS_BY_HASH),
+    known(&identity::API_KEYS_OF),
+    known(&identity::API_KEYS_USED),
+    known(&identity::SECOND_FACTORS),
+    known(&identity::INVITATIONS),
+    known(&identity::INVITATIONS_BY_WORD),
     known(&identity::SITE),
     known(&identity::KEYS),
     known(&assistant::DOCUMENTS),
@@ -63,6 +73,7 @@ pub const TABLES: &[Known] = &[
 pub const STEPS: &[Step] = &[
     Step { name: "begin", run: |_| Ok(()) },
     Step { name: "users know their state", run: earlier::to_second_shape },
+    Step { name: "collections get readers", run: steps::collections_get_readers },
 ];
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Who is asking, what they may do, and through which door they came.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -198,7 +199,13 @@ pub struct Refusal {
     /// The fault's stable code.
     pub code: &'static str,
     /// A sentence.
-    pub message: String,
+    pub message: Cow<'static, str>,
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        Self::new(Kind::Unauthenticated, refusal.code, refusal.message)
+    }
 }
 
 /// What a person has to do before anything else is allowed.
@@ -362,8 +369,8 @@ impl Caller {
 
     /// What a caller hears who is nobody where somebody is needed.
     pub fn unauthenticated(&self) -> Fault {
-        match &self.refusal {
-            Some(Refusal { code, message }) => Fault::new(Kind::Unauthenticated, code, message),
+        match self.refusal.clone() {
+            Some(refusal) => refusal.into(),
             None => Fault::unauthenticated(),
         }
     }

@@ -1,4 +1,5 @@
 //! What the box does, in columns that never import one another.
 
 pub mod assistant;
+pub mod continuity;
 pub mod identity;

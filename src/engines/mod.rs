@@ -3,8 +3,11 @@
 pub mod embedding;
 pub mod fulltext;
 pub mod language;
+pub mod qr;
 pub mod readers;
+pub mod second_factor;
 pub mod secrets;
+pub mod signing;
 pub mod tls;
 pub mod tokens;
 pub mod vectors;

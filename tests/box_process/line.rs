@@ -58,6 +58,37 @@ fn what_needs_no_box_answers_without_one() {
     assert!(!place.data.exists(), "a command that needs no box made a folder");
 }
 
+/// Who reads a collection is decided by names, before its first document or after.
+#[test]
+fn readers_go_by_the_line() {
+    let place = Place::new();
+    let _running = place.home(&[]);
+    let readers = |rest: &[&str], wanted: &Value| {
+        let line = [&["docs", "readers", "Comité & co"], rest].concat();
+        let now = place.tells(&line, 0);
+        assert_eq!(&now["readers"], wanted, "{rest:?}");
+        now
+    };
+    let users = place.tells(&["user", "list"], 0);
+    let (name, id) = (users[0]["username"].as_str().unwrap(), users[0]["uuid"].clone());
+    let shut = json!({"everyone": false, "roles": [], "users": []});
+    assert_eq!(readers(&["--nobody"], &shut)["documents"], 0);
+    let some = json!({"everyone": false, "roles": ["admin", "finance"], "users": [id]});
+    readers(&["--role", "finance", "--role", "admin", "--user", &name.to_uppercase()], &some);
+    readers(&["--everyone"], &json!({"everyone": true, "roles": [], "users": []}));
+    let listed = place.ends(&["docs", "collections"], 0);
+    assert!(listed.contains("Comité & co") && listed.contains("everyone"), "{listed}");
+    for (rest, exit) in [
+        (&[][..], 2),
+        (&["--everyone", "--role", "admin"], 2),
+        (&["--nobody", "--user", name], 2),
+        (&["--role", "roi"], 2),
+        (&["--user", "personne"], 3),
+    ] {
+        place.ends(&[&["docs", "readers", "x"], rest].concat(), exit);
+    }
+}
+
 #[test]
 fn without_a_model_it_starts_and_says_so() {
     let place = Place::new();
@@ -140,6 +171,16 @@ fn the_sample_depot_is_learned_whole() {
         assert_eq!(listed["counts"]["failed"], 0, "{listed}");
         assert_eq!(listed["counts"]["ready"], listed["total"]);
         assert!(listed["total"].as_u64().unwrap() >= 20, "{}", listed["total"]);
+        let shelves = place.tells(&["docs", "collections"], 0);
+        let closed: Vec<&Value> = shelves["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|shelf| shelf["readers"]["everyone"] == false)
+            .collect();
+        assert_eq!(closed.len(), 1, "{shelves}");
+        assert_eq!((&closed[0]["name"], &closed[0]["documents"]), (&json!("direction"), &json!(1)));
+        assert_eq!(closed[0]["readers"]["roles"], json!(["admin", "finance"]));
         let again = place.tells(&["demo", "--from", from], 0);
         assert_eq!(again["password"], Value::Null);
         drop(running);

@@ -1,6 +1,7 @@
 //! The command line: one file per verb, the same exit codes and the same `--json` for all.
 
 mod check;
+mod collections;
 mod console;
 mod demo;
 mod docs;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 
 use super::records::{State, USERS};
-use super::{Identity, grants, sessions, users};
+use super::{Identity, api_keys, grants, invitations, places, second_factor, sessions, users};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::fault::Fault;
 use crate::base::id::Id;
@@ -33,12 +33,7 @@ impl Identity {
     ///
     /// # Errors
     /// `right_missing`, `step_up_required`, `right_not_held`, `own_account`, `not_found`, `last_admin`.
-    pub fn offboard(
-        &self,
-        caller: &Caller,
-        number: u64,
-        apply: bool,
-    ) -> Result<Vec<Taken>, Fault> {
+    pub fn offboard(&self, caller: &Caller, number: u64, apply: bool) -> Result<Vec<Taken>, Fault> {
         caller.require(Right::ManageRights)?;
         if apply {
             caller.fresh(self.clock.now())?;
@@ -80,8 +75,12 @@ fn own(
 ) -> Result<Vec<Taken>, Fault> {
     let open = sessions::count_of(tx, user.id)?;
     let given = grants::grants_of(tx, user.id)?;
+    let invitations = invitations::take_back_of(tx, caller, user.id, apply)?;
+    let factors = usize::from(second_factor::remove(tx, caller, user, apply)?);
+    let keys = api_keys::delete_keys_of(tx, caller, user.id, apply)?;
     if apply {
         sessions::end_sessions_of(tx, caller, user.id, None)?;
+        places::forget(tx, user.id)?;
         for grant in &given {
             grants::remove(tx, caller, user, grant.right.clone())?;
         }
@@ -89,5 +88,8 @@ fn own(
     Ok(vec![
         Taken { what: "sessions", count: open },
         Taken { what: "grants", count: given.len() },
+        Taken { what: "invitations", count: invitations },
+        Taken { what: "second_factors", count: factors },
+        Taken { what: "api_keys", count: keys },
     ])
 }

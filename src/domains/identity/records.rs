@@ -25,8 +25,26 @@ pub const SESSIONS: Table<Id, Session> = Table::journaled("identity.sessions");
 pub const SESSIONS_OF: Table<(Id, Id), ()> = Table::journaled("identity.sessions_of");
 /// When a session was last used: housekeeping, written at most once a minute.
 pub const LAST_USED: Table<Id, Moment> = Table::quiet("identity.last_used");
+/// From which addresses a user has signed in, with when it last did: housekeeping.
+pub const KNOWN_PLACES: Table<(Id, String), Moment> = Table::quiet("identity.known_places");
+/// The same by address.
+pub const KNOWN_ADDRESSES: Table<(String, Id), ()> = Table::quiet("identity.known_addresses");
+/// API keys by name of record.
+pub const API_KEYS: Table<Id, ApiKey> = Table::journaled("identity.api_keys");
+/// API keys by the hash of their text.
+pub const API_KEYS_BY_HASH: Table<[u8; 32], Id> = Table::journaled("identity.api_keys_by_hash");
+/// API keys of a user, or of a kiosk.
+pub const API_KEYS_OF: Table<(Id, Id), ()> = Table::journaled("identity.api_keys_of");
+/// When an API key was last used, written at most once a minute.
+pub const API_KEYS_USED: Table<Id, Moment> = Table::quiet("identity.api_keys_used");
 /// The site, under the one key `()`.
 pub const SITE: Table<(), Site> = Table::journaled("identity.site");
+/// Second factors by user.
+pub const SECOND_FACTORS: Table<Id, SecondFactor> = Table::journaled("identity.second_factors");
+/// Invitations by name of record.
+pub const INVITATIONS: Table<Id, Invitation> = Table::journaled("identity.invitations");
+/// Invitations by the MAC of their word.
+pub const INVITATIONS_BY_WORD: Table<String, Id> = Table::journaled("identity.invitations_by_word");
 /// Sealed keys of the box by purpose.
 pub const KEYS: Table<String, Blob> = Table::journaled("identity.keys");
 
@@ -159,6 +177,94 @@ pub struct Session {
     pub proved_at: Option<Moment>,
 }
 
+/// What an API key stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyKind {
+    /// A program that acts for a person.
+    Person,
+    /// A kiosk at a door.
+    Kiosk,
+}
+
+/// A key that programs show; its text was told once and is kept nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApiKey {
+    /// Its name of record.
+    pub id: Id,
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// What it stands for.
+    pub kind: KeyKind,
+    /// The user it acts for, or the kiosk it stands for.
+    pub owner: Id,
+    /// What its owner calls it.
+    pub name: String,
+    /// HMAC-SHA256 of its text under a key that is not in the database.
+    pub hash: [u8; 32],
+    /// The last characters of its text, to tell keys apart.
+    pub hint: String,
+    /// What it may do at most: names of rights, or words for several (see `api_keys.rs`).
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Moment,
+    /// When it ends; none for never.
+    pub expires_at: Option<Moment>,
+}
+
+/// What a user shows beside a password: codes of a phone, and recovery codes on paper.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecondFactor {
+    /// The secret in force, sealed; empty while none is.
+    pub secret: Vec<u8>,
+    /// Since when it is in force.
+    pub enrolled_at: Option<Moment>,
+    /// The step of the last code that was taken; neither it nor an older one is taken again.
+    pub last_step: Option<u64>,
+    /// MACs of the recovery codes that are still good.
+    pub recovery: Vec<String>,
+    /// A secret that was shown and waits for its first code.
+    pub pending: Option<Pending>,
+}
+
+/// A secret that waits for its first code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The secret, sealed.
+    pub secret: Vec<u8>,
+    /// Until when it waits.
+    pub until: Moment,
+}
+
+/// A word with which somebody makes an account of its own, once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invitation {
+    /// Its name of record.
+    pub id: Id,
+    /// What it descends from.
+    pub lineage: Lineage,
+    /// The MAC of its word; the word itself is told once and not kept.
+    pub word: String,
+    /// The role that the account gets.
+    pub role: String,
+    /// The address that the account gets, empty for one's own choice.
+    pub email: String,
+    /// How the account is shown, empty for one's own choice.
+    pub display_name: String,
+    /// Who invites, as a user of the directory; none for the console.
+    pub inviter: Option<Id>,
+    /// Who invites, by name.
+    pub created_by: String,
+    /// Since when.
+    pub created_at: Moment,
+    /// Until when it is good.
+    pub expires_at: Moment,
+    /// When it was used.
+    pub used_at: Option<Moment>,
+    /// The name of the account that was made with it.
+    pub used_by: Option<String>,
+}
+
 /// The site: what its pages show at the top.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Site {
@@ -174,4 +280,4 @@ pub struct Site {
     pub set_up_at: Moment,
 }
 
-records!(User = 2, Role, Grant, Session = 2, Site);
+records!(User = 2, Role, Grant, Session = 2, ApiKey, SecondFactor, Invitation, Site);

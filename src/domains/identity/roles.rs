@@ -434,7 +434,11 @@ fn check_role_name(name: &str, fields: &mut Vec<Field>) {
     check_name("name", name, fields);
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if !name.is_empty() && !name.chars().all(plain) {
-        fields.push(wrong("name", "string_pattern", "'name' has lower-case letters, digits and _."));
+        fields.push(wrong(
+            "name",
+            "string_pattern",
+            "'name' has lower-case letters, digits and _.",
+        ));
     }
 }
 

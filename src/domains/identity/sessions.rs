@@ -3,14 +3,17 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::records::{LAST_USED, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User};
+use super::records::{
+    LAST_USED, ROLES, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
+};
 use super::signing_in::ACCESS;
-use super::{Identity, roles, users};
-use crate::base::caller::{Caller, Door, Hold, Right, Who};
+use super::{Identity, roles, second_factor, users, workstation};
+use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::secrets;
+use crate::engines::tokens::AUDIENCE;
 use crate::store::{Deed, Reader, Tx, all, under};
 
 /// How often the last use of a session is written down.
@@ -25,6 +28,17 @@ pub struct Open {
     pub user: User,
     /// When it was last used, to the minute.
     pub last_used: Moment,
+}
+
+/// How the caller of a session stands at a moment.
+#[derive(Debug)]
+pub(super) struct Standing {
+    /// With the rights of that moment.
+    pub(super) caller: Caller,
+    /// When the session was last used, to the minute.
+    pub(super) touched: Moment,
+    /// The moment at which time alone may end it.
+    pub(super) until: Moment,
 }
 
 impl Identity {
@@ -42,39 +56,70 @@ impl Identity {
     /// Why the token is not good (`token_…`), or `session_ended`.
     pub fn recognise(&self, caller: Caller, token: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
-        let claims = self.desk.token_key.check(token, &self.issuer(), ACCESS, now)?;
+        let claims = self.desk.token_key.check(token, &self.issuer(), AUDIENCE, ACCESS, now)?;
         let id: Id = claims.sid.parse().map_err(|_| ended())?;
-        let (session, user, touched, rights, second_factor) = self
-            .store
-            .read(|view| {
-                let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
-                let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
-                let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
-                let (rights, second_factor) = roles::rights_of(view, &user, now)?;
-                Ok(Some((session, user, touched, rights, second_factor)))
-            })?
-            .ok_or_else(ended)?;
-        if !user.is_active() || self.is_over(&session, touched, now) {
-            return Err(ended());
-        }
-        if now.since(touched) > TOUCH_EVERY {
+        let standing = self.stands(caller, id, door, now)?.ok_or_else(ended)?;
+        if now.since(standing.touched) > TOUCH_EVERY {
             self.store.write_freeing(move |tx| {
                 let now = tx.now();
                 tx.put(&LAST_USED, &id, &now)
             })?;
         }
-        let step_up = Duration::from_mins(self.settings.step_up_minutes);
-        let _ = second_factor;
-        Ok(Caller {
+        Ok(standing.caller)
+    }
+
+    /// How the caller of a session stands at `now`; none when it is over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn stands(
+        &self,
+        caller: Caller,
+        id: Id,
+        door: Door,
+        now: Moment,
+    ) -> Result<Option<Standing>, Fault> {
+        let found = self.store.read(|view| {
+            let Some(session) = view.get(&SESSIONS, &id)? else { return Ok(None) };
+            let Some(user) = view.get(&USERS, &session.user)? else { return Ok(None) };
+            let touched = view.get(&LAST_USED, &id)?.unwrap_or(session.created_at);
+            let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
+            let hold = hold_when(view, &user, session.way, needs_factor)?;
+            Ok(Some((session, user, touched, rights, hold)))
+        })?;
+        let Some((session, user, touched, rights, hold)) = found else { return Ok(None) };
+        if !user.is_active() || self.is_over(&session, touched, now) {
+            return Ok(None);
+        }
+        if session.way == Way::Workstation && !self.still_goes_without(&user, rights, &caller) {
+            return Ok(None);
+        }
+        let step_up = self.step_up_span();
+        let idle = Duration::from_mins(self.settings.idle_minutes);
+        let caller = Caller {
             rights,
             role: user.role,
             door,
             session: Some(id),
             fresh_until: session.proved_at.map(|at| at.plus(step_up)),
-            hold: user.must_change_password.then_some(Hold::ChangePassword),
+            hold,
             who: Who::User { id: user.id, name: user.username },
             ..caller
-        })
+        };
+        Ok(Some(Standing { caller, touched, until: session.expires_at.min(touched.plus(idle)) }))
+    }
+
+    /// How long a password counts as fresh.
+    pub(super) fn step_up_span(&self) -> Duration {
+        Duration::from_mins(self.settings.step_up_minutes)
+    }
+
+    /// Whether a session without a password is still good for whoever asks: it does not leave its
+    /// networks, and it does not outlive the user's mark or the day the user gains more.
+    fn still_goes_without(&self, user: &User, rights: Rights, caller: &Caller) -> bool {
+        user.workstation
+            && !workstation::needs_password(rights)
+            && self.settings.workstation_login.reaches(caller.address)
     }
 
     fn is_over(&self, session: &Session, touched: Moment, now: Moment) -> bool {
@@ -244,12 +289,34 @@ impl Identity {
     }
 }
 
-fn ended() -> Fault {
-    Fault::new(
-        Kind::Unauthenticated,
-        "session_ended",
-        "The session has ended; sign in again.",
-    )
+/// What a token hears whose session is over.
+pub(super) fn ended() -> Fault {
+    Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again.")
+}
+
+/// What a user has to do before anything else, in a session that was begun that way.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn hold_of(reader: &impl Reader, user: &User, way: Way) -> Result<Option<Hold>, Fault> {
+    let role = reader.get(&ROLES, &user.role)?;
+    hold_when(reader, user, way, role.is_some_and(|role| role.second_factor))
+}
+
+pub(super) fn hold_when(
+    reader: &impl Reader,
+    user: &User,
+    way: Way,
+    needs_factor: bool,
+) -> Result<Option<Hold>, Fault> {
+    // Where no password was given, there is none that had to be changed.
+    if user.must_change_password && way != Way::Workstation {
+        return Ok(Some(Hold::ChangePassword));
+    }
+    if needs_factor && !second_factor::has_one(reader, user.id)? {
+        return Ok(Some(Hold::EnrolSecondFactor));
+    }
+    Ok(None)
 }
 
 /// Takes one session out of all its tables; whether there was one.

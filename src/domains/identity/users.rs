@@ -2,11 +2,9 @@
 
 use zeroize::Zeroizing;
 
-use super::records::{
-    LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User,
-};
+use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
-use super::{Identity, roles};
+use super::{Identity, places, roles, second_factor};
 use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
@@ -79,6 +77,8 @@ pub struct Listed {
     pub user: User,
     /// What it may do now.
     pub rights: Rights,
+    /// Whether it has a second factor in force.
+    pub second_factor: bool,
     /// When it last signed in.
     pub last_login: Option<Moment>,
 }
@@ -92,11 +92,15 @@ pub struct Told {
     pub temporary: Option<Zeroizing<String>>,
 }
 
+/// A name without the domain before it (`SITE\anna`).
+pub(super) fn bare(name: &str) -> &str {
+    let name = name.trim();
+    name.rsplit(['\\', '/']).next().unwrap_or(name)
+}
+
 /// How names are compared: the part after a domain (`SITE\anna`), lower case.
 pub fn fold(name: &str) -> String {
-    let name = name.trim();
-    let bare = name.rsplit(['\\', '/']).next().unwrap_or(name);
-    bare.to_lowercase()
+    bare(name).to_lowercase()
 }
 
 pub(super) fn wrong(name: &str, wrong: &'static str, message: impl Into<String>) -> Field {
@@ -118,20 +122,39 @@ pub(super) fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
     }
 }
 
+/// Checks what a new user is called.
+pub(super) fn check_names(
+    username: &str,
+    email: &str,
+    display_name: &str,
+    fields: &mut Vec<Field>,
+) {
+    check_name("username", username, fields);
+    // An address may be the name; anything else with an @ could be taken for somebody's address.
+    let is_address = username.contains('@') && username != email;
+    if username.contains(['\\', '/']) || is_address {
+        fields.push(wrong("username", "string_pattern", "'username' must not contain \\, / or @."));
+    }
+    check_email(email, fields);
+    if !display_name.is_empty() {
+        check_name("display_name", display_name, fields);
+    }
+}
+
 pub(super) fn check_language(language: &str, may_be_empty: bool, fields: &mut Vec<Field>) {
     if !(["fr", "en"].contains(&language) || may_be_empty && language.is_empty()) {
         fields.push(wrong("language", "enum", "'language' is 'fr' or 'en'."));
     }
 }
 
-fn check_email(email: &str, fields: &mut Vec<Field>) {
+pub(super) fn check_email(email: &str, fields: &mut Vec<Field>) {
     let email = email.trim();
     if email.is_empty() {
         return;
     }
-    let good = email.split_once('@').is_some_and(|(name, host)| {
-        !name.is_empty() && !host.is_empty() && !host.contains('@')
-    });
+    let good = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
     let plain = !email.contains(['\\', '/', ' ']) && !email.chars().any(char::is_control);
     if !good || !plain || email.chars().count() > NAME_MAX {
         fields.push(wrong("email", "string_pattern", "'email' is not an address."));
@@ -158,15 +181,40 @@ pub(super) fn check_password(
             "string_too_long",
             format!("A password has at most {PASSWORD_MAX} bytes."),
         ));
+    } else if is_plain(password) {
+        fields.push(wrong(
+            place,
+            "password_too_plain",
+            "A password is not one character again and again, nor a row of the keyboard.",
+        ));
     } else if fold(username).chars().count() >= NAME_IN_PASSWORD
         && password.to_lowercase().contains(&fold(username))
     {
-        fields.push(wrong(
-            place,
-            "password_has_name",
-            "A password must not contain the username.",
-        ));
+        fields.push(wrong(place, "password_has_name", "A password must not contain the username."));
     }
+}
+
+/// Whether a password is one character again and again, or goes along the digits, the alphabet or a
+/// keyboard letter by letter, forwards or backwards: what is typed when a rule asks for length.
+fn is_plain(password: &str) -> bool {
+    const ROWS: [&str; 4] = [
+        "0123456789",
+        "abcdefghijklmnopqrstuvwxyz",
+        "azertyuiopqsdfghjklmwxcvbn",
+        "qwertyuiopasdfghjklzxcvbnm",
+    ];
+    let letters: Vec<char> = password.to_lowercase().chars().collect();
+    let goes = |next: &dyn Fn(char) -> Option<char>| {
+        letters.windows(2).all(|pair| matches!(pair, [a, b] if next(*a) == Some(*b)))
+    };
+    let along = |row: &str, a: char, step: usize| {
+        let at = row.chars().position(|c| c == a)?;
+        row.chars().nth((at + step) % row.len())
+    };
+    goes(&|a| Some(a))
+        || ROWS
+            .iter()
+            .any(|row| goes(&|a| along(row, a, 1)) || goes(&|a| along(row, a, row.len() - 1)))
 }
 
 /// A password that is told once and has to be changed.
@@ -182,20 +230,7 @@ impl Identity {
     /// The fields at fault.
     pub(super) fn check_draft(&self, draft: &Draft) -> Result<(), Fault> {
         let mut fields = Vec::new();
-        check_name("username", &draft.username, &mut fields);
-        // An address may be the name; anything else with an @ could be taken for somebody's address.
-        let is_address = draft.username.contains('@') && draft.username != draft.email;
-        if draft.username.contains(['\\', '/']) || is_address {
-            fields.push(wrong(
-                "username",
-                "string_pattern",
-                "'username' must not contain \\, / or @.",
-            ));
-        }
-        check_email(&draft.email, &mut fields);
-        if !draft.display_name.is_empty() {
-            check_name("display_name", &draft.display_name, &mut fields);
-        }
+        check_names(&draft.username, &draft.email, &draft.display_name, &mut fields);
         if !self.role_exists(&draft.role)? {
             fields.push(no_role(&draft.role));
         }
@@ -208,7 +243,8 @@ impl Identity {
     /// Adds a user. Without a password it gets a temporary one, which is told once.
     ///
     /// # Errors
-    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`.
+    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`; `step_up_required` for an
+    /// administrator.
     pub fn add_user(&self, caller: &Caller, mut draft: Draft) -> Result<Told, Fault> {
         caller.require(Right::ManageRights)?;
         if draft.username.trim().is_empty() {
@@ -222,14 +258,16 @@ impl Identity {
         }
         self.check_draft(&draft)?;
         self.may_give(caller, &draft.role, draft.is_system_admin)?;
+        if draft.is_system_admin || self.administers(&draft.role)? {
+            caller.fresh(self.clock.now())?;
+        }
         let hash = self.hash(&draft.password)?;
         let who = caller.clone();
         let user =
             self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))?;
         // A request that is sent again finds the user of the first time, whose password is another.
-        let fresh = told.filter(|word| {
-            self.desk.passwords.check(word, &user.password).unwrap_or_default()
-        });
+        let fresh =
+            told.filter(|word| self.desk.passwords.check(word, &user.password).unwrap_or_default());
         Ok(Told { listed: self.listed(user)?, temporary: fresh })
     }
 
@@ -355,6 +393,7 @@ impl Identity {
     /// `session_required`, the fields at fault, `user_exists` for an address somebody else has.
     pub fn edit_me(&self, caller: &Caller, edit: Edit) -> Result<Listed, Fault> {
         let id = caller.in_person()?;
+        caller.not_held()?;
         let user = self.user_of(id)?.ok_or_else(Fault::unauthenticated)?;
         let edit = Edit {
             display_name: edit.display_name,
@@ -401,9 +440,10 @@ impl Identity {
             let edit = Edit { must_change_password: Some(true), ..Edit::default() };
             let user = change(tx, &who, number, &edit, Some(hash))?;
             tx.journal(&who, Deed::new("password.reset", &user.username))?;
+            places::forget(tx, user.id)?;
             Ok(user)
         })?;
-        self.desk.throttle.succeeded(&fold(&user.username));
+        self.desk.throttle.forget(&user.id);
         Ok(Told { listed: self.listed(user)?, temporary: Some(word) })
     }
 
@@ -420,10 +460,14 @@ impl Identity {
         if is {
             return Ok(());
         }
-        Err(Fault::forbidden(
-            "system_admin_required",
-            "Only a system administrator may do this.",
-        ))
+        Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
+    }
+
+    /// Whether a role's users administer users or the box.
+    fn administers(&self, role: &str) -> Result<bool, Fault> {
+        let role = self.store.read(|view| view.get(&ROLES, &role.to_owned()))?;
+        let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
+        Ok(rights.holds(Right::ManageRights) || rights.holds(Right::AdminAccess))
     }
 
     /// Nobody gives a role beyond their own rights.
@@ -440,11 +484,12 @@ impl Identity {
 
 fn listed(reader: &impl Reader, user: User, now: Moment) -> Result<Listed, Fault> {
     let (rights, _) = roles::rights_of(reader, &user, now)?;
+    let second_factor = second_factor::has_one(reader, user.id)?;
     let last_login = reader.get(&LAST_LOGIN, &user.id)?;
-    Ok(Listed { user, rights, last_login })
+    Ok(Listed { user, rights, second_factor, last_login })
 }
 
-fn no_role(name: &str) -> Field {
+pub(super) fn no_role(name: &str) -> Field {
     wrong("role", "enum", format!("There is no role '{name}'."))
 }
 
@@ -640,4 +685,28 @@ pub(super) fn create(
     }
     tx.journal(caller, Deed::new("user.add", &user.username).after(&Shown::of(&user)))?;
     Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_keyboard_is_no_password() {
+        for plain in [
+            "aaaaaaaaaaaa",
+            "123456789012",
+            "098765432109",
+            "abcdefghijklm",
+            "ZYXWVUTSRQPO",
+            "azertyuiopqsdfg",
+            "QwertyUIOPasdf",
+            "éééééééééééé",
+        ] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for good in ["un mot de passe assez long", "aaaaaaaaaaab", "1234567890123456b", "a1a1a1"] {
+            assert!(!is_plain(good), "{good}");
+        }
+    }
 }

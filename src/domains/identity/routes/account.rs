@@ -1,8 +1,6 @@
-//! The door of one's own account: signing in and out, and who one is.
+//! The door of one's own account: who one is, a fresh password, a new one, and signing out.
 
 use axum::extract::State;
-use axum::http::header::{SET_COOKIE, USER_AGENT};
-use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -10,117 +8,25 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use super::COOKIE_NAME;
+use super::registration::{Unheard, sent};
 use super::setup::COLOUR;
-use super::users::UserAnswer;
-use crate::base::caller::{Caller, Door, Hold, Who};
+use super::signing_in::{hold_name, set_cookie};
+use super::users::{DoneAnswer, UserAnswer};
+use crate::base::caller::{Caller, Door};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::domains::identity::Identity;
-use crate::domains::identity::signing_in::{Credentials, SignedIn};
 use crate::domains::identity::users::{Edit, Listed};
 use crate::web::{Answer, Asker, Json, Peer, WebFault, run};
 
 pub(super) fn routes() -> OpenApiRouter<Identity> {
-    OpenApiRouter::new().routes(routes!(login)).routes(routes!(logout)).routes(routes!(me, edit_me))
-}
-
-/// A name in any of the fields that the five systems' clients send, and a password.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
-struct LoginBody {
-    /// The username.
-    #[schema(required = false)]
-    username: String,
-    /// The same, as the assistant's clients call it.
-    #[schema(required = false)]
-    user: String,
-    /// The same, as Chrona's clients call it.
-    #[schema(required = false)]
-    email: String,
-    /// The password.
-    #[schema(value_type = String, format = Password)]
-    password: Zeroizing<String>,
-    /// The workstation.
-    #[schema(required = false)]
-    hostname: String,
-}
-
-/// Everything that any client reads from a sign-in.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct LoginAnswer {
-    /// The signed token, for `Authorization: Bearer`.
-    access_token: String,
-    /// Always `bearer`.
-    token_type: &'static str,
-    /// The same token, as some clients call it.
-    token: String,
-    /// When it ends.
-    #[schema(value_type = String, format = DateTime)]
-    expires_at: Moment,
-    /// The word for `X-CSRF-Token` on unsafe cookie requests.
-    csrf_token: String,
-    /// The session.
-    #[schema(value_type = String, format = Uuid)]
-    session_id: Id,
-    /// Whether the user has to choose a new password.
-    must_change_password: bool,
-    /// The user.
-    user: UserAnswer,
-}
-
-pub(super) fn client_of(headers: &HeaderMap) -> String {
-    headers.get(USER_AGENT).and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned()
-}
-
-pub(super) fn login_answer(signed_in: SignedIn, peer: Peer) -> Response {
-    let body = LoginAnswer {
-        access_token: signed_in.token.clone(),
-        token_type: "bearer",
-        token: signed_in.token.clone(),
-        expires_at: signed_in.expires_at,
-        csrf_token: signed_in.csrf.clone(),
-        session_id: signed_in.session,
-        must_change_password: signed_in.user.user.must_change_password,
-        user: signed_in.user.into(),
-    };
-    let mut response = Json(body).into_response();
-    set_cookie(&mut response, &signed_in.token, peer, None);
-    response
-}
-
-pub(super) fn set_cookie(response: &mut Response, token: &str, peer: Peer, age: Option<u32>) {
-    let secure = if peer.secure { "; Secure" } else { "" };
-    let age = age.map_or_else(String::new, |seconds| format!("; Max-Age={seconds}"));
-    let cookie = format!("{COOKIE_NAME}={token}; Path=/; HttpOnly; SameSite=Strict{secure}{age}");
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().append(SET_COOKIE, value);
-    }
-}
-
-/// Signs in with a name and a password; answers every client's fields at once and sets the cookie.
-#[utoipa::path(post, path = "/auth/login", tag = "identity", request_body = LoginBody,
-    responses((status = 200, body = LoginAnswer), (status = 401, description = "`bad_credentials`"),
-        (status = 429, description = "`too_many_attempts`")))]
-async fn login(
-    State(desk): State<Identity>,
-    Asker(caller): Asker,
-    peer: Peer,
-    headers: HeaderMap,
-    Json(body): Json<LoginBody>,
-) -> Result<Response, WebFault> {
-    let client = client_of(&headers);
-    let name = [body.username, body.user, body.email].into_iter().find(|name| !name.is_empty());
-    let Some(name) = name else {
-        return Err(Fault::field("username", "missing", "'username' is missing.").into());
-    };
-    // Whoever signs in is nobody yet, whatever an old cookie says.
-    let caller =
-        Caller { who: Who::Nobody, session: None, key: None, door: Door::Open, ..caller };
-    let shown = Credentials { name, password: body.password, hostname: body.hostname, client };
-    let signed_in = run(move || desk.login(&caller, &shown)).await?;
-    Ok(login_answer(signed_in, peer))
+    OpenApiRouter::new()
+        .routes(routes!(me, edit_me))
+        .routes(routes!(step_up))
+        .routes(routes!(refresh))
+        .routes(routes!(change_password))
+        .routes(routes!(logout))
 }
 
 /// What signing out answers.
@@ -185,10 +91,7 @@ impl MeAnswer {
         Ok(Self {
             csrf_token,
             session_id: caller.session,
-            hold: caller.hold.map(|hold| match hold {
-                Hold::ChangePassword => "change_password",
-                Hold::EnrolSecondFactor => "enrol_second_factor",
-            }),
+            hold: caller.hold.map(hold_name),
             fresh_until: caller.fresh_until,
             language: if own.is_empty() { of_site } else { own },
             colour: site.as_ref().map_or_else(|| COLOUR.into(), |s| s.colour.clone()),
@@ -220,6 +123,18 @@ struct EditMeBody {
     email: Option<String>,
     /// The language of one's pages, `fr` or `en`; empty for the site's.
     language: Option<String>,
+    /// Not heard, and written down: nobody gives a role to itself.
+    #[schema(ignore)]
+    role: Unheard,
+    /// Not heard.
+    #[schema(ignore)]
+    owner: Unheard,
+    /// Not heard.
+    #[schema(ignore)]
+    is_system_admin: Unheard,
+    /// Not heard.
+    #[schema(ignore)]
+    permissions: Unheard,
 }
 
 /// Changes what one may change of oneself.
@@ -237,10 +152,125 @@ async fn edit_me(
         language: body.language,
         ..Edit::default()
     };
+    let ignored = sent([
+        (&body.role, "role"),
+        (&body.owner, "owner"),
+        (&body.is_system_admin, "is_system_admin"),
+        (&body.permissions, "permissions"),
+    ]);
     let answer = run(move || {
+        caller.in_person()?;
+        desk.note_ignored(&caller, "user.field_ignored", caller.name(), &ignored)?;
         let listed = desk.edit_me(&caller, edit)?;
         MeAnswer::of(&desk, &caller, listed)
     })
     .await?;
     Ok(Json(answer))
+}
+
+/// The password again.
+#[derive(Debug, Deserialize, ToSchema)]
+struct StepUpBody {
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: Zeroizing<String>,
+    /// A code of the phone, or a recovery code, where one has a second factor.
+    #[serde(default)]
+    #[schema(value_type = String, required = false)]
+    code: Zeroizing<String>,
+}
+
+/// Until when that counts.
+#[derive(Debug, Serialize, ToSchema)]
+struct StepUpAnswer {
+    /// Always `ok`.
+    status: &'static str,
+    /// Until when the password counts as fresh.
+    #[schema(value_type = String, format = DateTime)]
+    fresh_until: Moment,
+}
+
+/// Takes the password again, so that what asks for a fresh one (`step_up_required`) goes through.
+#[utoipa::path(post, path = "/auth/step-up", tag = "identity", request_body = StepUpBody,
+    responses((status = 200, body = StepUpAnswer),
+        (status = 401, description = "`bad_credentials`, `second_factor_required`, `second_factor_wrong`"),
+        (status = 403, description = "`session_required`, `step_up_impossible`, `second_factor_locked`"),
+        (status = 429, description = "`too_many_attempts`")))]
+async fn step_up(
+    State(desk): State<Identity>,
+    Asker(caller): Asker,
+    Json(body): Json<StepUpBody>,
+) -> Answer<StepUpAnswer> {
+    let fresh_until = run(move || desk.step_up(&caller, &body.password, &body.code)).await?;
+    Ok(Json(StepUpAnswer { status: "ok", fresh_until }))
+}
+
+/// A new session in the place of the old one.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefreshAnswer {
+    /// The signed token, for `Authorization: Bearer`.
+    access_token: String,
+    /// Always `bearer`.
+    token_type: &'static str,
+    /// When it ends.
+    #[schema(value_type = String, format = DateTime)]
+    expires_at: Moment,
+    /// The word for `X-CSRF-Token` on unsafe cookie requests.
+    csrf_token: String,
+    /// The session.
+    #[schema(value_type = String, format = Uuid)]
+    session_id: Id,
+}
+
+/// Puts a new session in the place of the one that is shown, which ends; a cookie is renewed too.
+#[utoipa::path(post, path = "/auth/refresh", tag = "identity",
+    responses((status = 200, body = RefreshAnswer), (status = 401, description = "Nobody is signed in"),
+        (status = 403, description = "`session_required`, what has to be done first")))]
+async fn refresh(
+    State(desk): State<Identity>,
+    Asker(caller): Asker,
+    peer: Peer,
+) -> Result<Response, WebFault> {
+    let by_cookie = caller.door == Door::Cookie;
+    let signed_in = run(move || desk.refresh(&caller)).await?;
+    let answer = RefreshAnswer {
+        access_token: signed_in.token.clone(),
+        token_type: "bearer",
+        expires_at: signed_in.expires_at,
+        csrf_token: signed_in.csrf,
+        session_id: signed_in.session,
+    };
+    let mut response = Json(answer).into_response();
+    if by_cookie {
+        set_cookie(&mut response, &signed_in.token, peer, None);
+    }
+    Ok(response)
+}
+
+/// The old password and the new.
+#[derive(Debug, Deserialize, ToSchema)]
+struct ChangePasswordBody {
+    /// The password in force.
+    #[schema(value_type = String, format = Password)]
+    current_password: Zeroizing<String>,
+    /// The one to come.
+    #[schema(value_type = String, format = Password)]
+    new_password: Zeroizing<String>,
+}
+
+/// Chooses a new password; one's other sessions end, this one goes on.
+#[utoipa::path(post, path = "/auth/change-password", tag = "identity",
+    request_body = ChangePasswordBody,
+    responses((status = 200, body = DoneAnswer),
+        (status = 400, description = "`password_wrong`, `password_unchanged`"),
+        (status = 403, description = "`session_required`"),
+        (status = 422, description = "Fields at fault"),
+        (status = 429, description = "`too_many_attempts`")))]
+async fn change_password(
+    State(desk): State<Identity>,
+    Asker(caller): Asker,
+    Json(body): Json<ChangePasswordBody>,
+) -> Answer<DoneAnswer> {
+    run(move || desk.change_password(&caller, &body.current_password, &body.new_password)).await?;
+    Ok(DoneAnswer::saying("Mot de passe modifié"))
 }

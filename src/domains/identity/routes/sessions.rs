@@ -101,9 +101,11 @@ async fn list_sessions(
     Query(asked): Query<WhichSessions>,
 ) -> Answer<SessionsAnswer> {
     let current = caller.session;
-    let open = run(move || {
-        if asked.all { desk.all_sessions(&caller) } else { desk.own_sessions(&caller) }
-    })
+    let open = run(
+        move || {
+            if asked.all { desk.all_sessions(&caller) } else { desk.own_sessions(&caller) }
+        },
+    )
     .await?;
     let sessions = open.into_iter().map(|open| SessionAnswer::of(open, current)).collect();
     Ok(Json(SessionsAnswer { sessions }))

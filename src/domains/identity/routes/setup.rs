@@ -1,7 +1,6 @@
 //! The first run's door.
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
-use super::account::{LoginAnswer, client_of, login_answer};
+use super::signing_in::{LoginAnswer, login_answer};
 use crate::base::clock::Moment;
 use crate::domains::identity::Identity;
 use crate::domains::identity::records::Way;
@@ -102,10 +101,9 @@ async fn set_up(
     State(desk): State<Identity>,
     Asker(caller): Asker,
     peer: Peer,
-    headers: HeaderMap,
     Json(body): Json<SetUpBody>,
 ) -> Result<Response, WebFault> {
-    let client = client_of(&headers);
+    let client = caller.agent.clone().unwrap_or_default();
     let signed_in = run(move || {
         let answers = SetUp {
             site: body.site.trim().to_owned(),
@@ -123,4 +121,3 @@ async fn set_up(
     .await?;
     Ok(login_answer(signed_in, peer))
 }
-

@@ -60,6 +60,8 @@ pub(super) struct UserAnswer {
     must_change_password: bool,
     /// Whether it may sign in without a password from workstations that the settings name.
     workstation: bool,
+    /// Whether it has a second factor in force.
+    second_factor: bool,
     /// Every permission by name.
     permissions: BTreeMap<&'static str, bool>,
     /// When it last signed in.
@@ -71,7 +73,7 @@ pub(super) struct UserAnswer {
 }
 
 impl From<Listed> for UserAnswer {
-    fn from(Listed { user, rights, last_login }: Listed) -> Self {
+    fn from(Listed { user, rights, second_factor, last_login }: Listed) -> Self {
         Self {
             id: user.number,
             uuid: user.id,
@@ -84,6 +86,7 @@ impl From<Listed> for UserAnswer {
             state: user.state,
             must_change_password: user.must_change_password,
             workstation: user.workstation,
+            second_factor,
             permissions: Right::ALL
                 .iter()
                 .map(|right| (right.name(), rights.holds(*right)))
@@ -206,7 +209,7 @@ async fn add_user(
 }
 
 /// Roles are compared as Chrona's server does: trimmed, lower case.
-fn plain(role: &str) -> String {
+pub(super) fn plain(role: &str) -> String {
     role.trim().to_lowercase()
 }
 

@@ -1,10 +1,10 @@
 //! Sealing, hashing and deriving: the root key outside the database and all that hangs from it.
 
+mod imported;
+mod passwords;
+
 use std::path::Path;
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
-use argon2::{Algorithm, Argon2, Params, Version};
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hkdf::Hkdf;
@@ -15,17 +15,15 @@ use zeroize::Zeroizing;
 
 use crate::base::fault::Fault;
 use crate::base::paths::write_private;
+pub use passwords::{Passwords, Verdict};
 
-/// Argon2id's memory, KiB (OWASP's floor; reliability.md §3.4: 56 ms of one core).
-const PASSWORD_MEMORY_KIB: u32 = 47_104;
-/// Argon2id's passes.
-const PASSWORD_PASSES: u32 = 1;
 /// The envelope's first byte.
 const ENVELOPE: u8 = 1;
 /// Bytes of an `XChaCha20` nonce: random ones never run out.
 const NONCE: usize = 24;
 
 /// 32 random bytes in a file beside the database; every other key is derived from it.
+#[derive(Clone)]
 pub struct RootKey(Zeroizing<[u8; 32]>);
 
 /// Random bytes from the machine.
@@ -146,49 +144,6 @@ pub fn mac(key: &[u8], message: &[u8]) -> Result<String, Fault> {
     Ok(data_encoding::BASE64URL_NOPAD.encode(&mac.finalize().into_bytes()))
 }
 
-/// Hashes and checks passwords with Argon2id under a pepper that is not in the database.
-pub struct Passwords {
-    pepper: Zeroizing<[u8; 32]>,
-}
-
-impl Passwords {
-    /// Under the pepper of `root`.
-    ///
-    /// # Errors
-    /// As [`RootKey::derive`].
-    pub fn new(root: &RootKey) -> Result<Self, Fault> {
-        Ok(Self { pepper: root.derive("pepper")? })
-    }
-
-    fn argon(&self) -> Result<Argon2<'_>, Fault> {
-        let params = Params::new(PASSWORD_MEMORY_KIB, PASSWORD_PASSES, 1, None)
-            .map_err(|e| Fault::broken("preparing Argon2", e.to_string()))?;
-        Argon2::new_with_secret(self.pepper.as_slice(), Algorithm::Argon2id, Version::V0x13, params)
-            .map_err(|e| Fault::broken("preparing Argon2", e.to_string()))
-    }
-
-    /// The PHC string of a password.
-    ///
-    /// # Errors
-    /// `Broken` when Argon2 fails.
-    pub fn hash(&self, password: &str) -> Result<String, Fault> {
-        let hash = self
-            .argon()?
-            .hash_password(password.as_bytes())
-            .map_err(|e| Fault::broken("hashing a password", e.to_string()))?;
-        Ok(hash.to_string())
-    }
-
-    /// Whether `password` is the one behind `phc`.
-    ///
-    /// # Errors
-    /// `Broken` when Argon2 cannot be prepared.
-    pub fn check(&self, password: &str, phc: &str) -> Result<bool, Fault> {
-        let Ok(hash) = PasswordHash::new(phc) else { return Ok(false) };
-        Ok(self.argon()?.verify_password(password.as_bytes(), &hash).is_ok())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,16 +159,5 @@ mod tests {
         assert!(root().unseal("users/2/totp", &sealed).is_err());
         assert!(root().unseal("users/1/totp", &sealed[..10]).is_err());
         assert!(RootKey(Zeroizing::new([8; 32])).unseal("users/1/totp", &sealed).is_err());
-    }
-
-    #[test]
-    fn a_password_checks_against_its_own_hash_and_pepper() {
-        let passwords = Passwords::new(&root()).unwrap();
-        let phc = passwords.hash("correct horse").unwrap();
-        assert!(phc.starts_with("$argon2id$v=19$m=47104,t=1,p=1$"), "{phc}");
-        assert!(passwords.check("correct horse", &phc).unwrap());
-        assert!(!passwords.check("correct hors", &phc).unwrap());
-        let other = Passwords::new(&RootKey(Zeroizing::new([8; 32]))).unwrap();
-        assert!(!other.check("correct horse", &phc).unwrap());
     }
 }
