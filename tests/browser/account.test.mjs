@@ -247,8 +247,9 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     const { token } = await ask("POST", "/admin/invitations", { role: "viewer", email: "lea.roux@depot.example", display_name: "Léa Roux" });
     const address = `${box.url}/ui/invitation?token=${encodeURIComponent(token)}`;
     await page.goto(address);
-    await heading(fr["invitation.welcome"].replace("{site}", SITE)).waitFor();
+    await heading(fr["invitation.welcome"]).waitFor();
     assert.ok(!page.url().includes("token"), "the secret stays in the address bar");
+    await page.getByText(fr["invitation.why"].replace("{site}", SITE)).waitFor();
     await page.getByText("lea.roux@depot.example").waitFor();
     assert.equal(await field(fr["login.username"]).inputValue(), "lea.roux");
     await wellMade("the invitation");

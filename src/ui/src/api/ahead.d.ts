@@ -14,9 +14,6 @@ interface At<Path> {
   parameters: { path: Path };
 }
 
-interface Page {
-  parameters: { query?: { all?: boolean } };
-}
 interface User {
   id: number;
   username: string;
@@ -25,37 +22,6 @@ interface User {
 interface Recovery {
   recovery_codes: string[];
 }
-interface KeyMade {
-  id: string;
-  name: string;
-  key: string;
-  scopes: string[];
-  created_at: string;
-  expires_at?: string | null;
-}
-interface KeyKept {
-  id: string;
-  name: string;
-  hint: string;
-  kind: string;
-  owner: string;
-  created_at: string;
-  expires_at?: string | null;
-  last_used_at?: string | null;
-  scopes: string[];
-}
-interface Readers {
-  everyone: boolean;
-  roles?: string[];
-  users?: string[];
-}
-interface Shelf {
-  id: string;
-  name: string;
-  documents: number;
-  readers?: Readers;
-}
-
 declare module "./schema" {
   interface paths {
     "/auth/step-up": { post: Takes<{ password: string; code?: string }> & Json<{ status: string; fresh_until: string }> };
@@ -73,15 +39,5 @@ declare module "./schema" {
       get: Json<{ enabled: boolean; enrolled_at?: string | null; remaining: number; total: number; required: boolean }>;
     };
     "/totp/disable": { post: Json<{ success: boolean }> };
-    "/apikeys": {
-      get: Page & Json<{ keys: KeyKept[] }>;
-      post: Takes<{ name: string; scopes: string[]; expires_in_days?: number; kind?: string }> & Json<KeyMade, 201>;
-    };
-    "/apikeys/{id}": { delete: At<{ id: string }> & Json<{ status: string }> };
-    "/apikeys/scopes": { get: Json<{ items: { name: string; rights: string[] }[] }> };
-    "/rag/collections/{name}": {
-      put: At<{ name: string }> & Takes<{ readers: Readers }> & Json<Shelf>;
-      delete: At<{ name: string }> & Json<{ status: string }>;
-    };
   }
 }
