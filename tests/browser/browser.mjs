@@ -35,7 +35,8 @@ export async function source(path) {
 
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  return { ...(await source(`i18n/${code}.ts`))[code], ...(await source("i18n/account.ts"))[code] };
+  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`];
+  return Object.assign({}, ...(await Promise.all(files.map(async (file) => (await source(file))[code]))));
 }
 
 /**

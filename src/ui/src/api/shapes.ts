@@ -3,7 +3,7 @@ import type { FetchResponse } from "openapi-fetch";
 import type { paths } from "./schema";
 
 /** What an operation answers when it succeeds, exactly as the client hands it out. */
-type Success<Operation extends Record<string | number, any>> = NonNullable<
+export type Success<Operation extends Record<string | number, any>> = NonNullable<
   FetchResponse<Operation, object, `${string}/${string}`>["data"]
 >;
 
