@@ -64,7 +64,7 @@ for text in LICENSE LICENSE-MIT LICENSE-APACHE NOTICE CHANGELOG.md; do
     [ ! -f "$repository/$text" ] || install -m 0644 "$repository/$text" "$building/$text"
 done
 mkdir -p "$building/demo"
-cp -r "$here/demo/documents" "$here/demo/questions.json" "$here/demo/README.md" "$building/demo/"
+cp -r "$here/demo/documents" "$here/demo/readers.json" "$here/demo/questions.json" "$here/demo/README.md" "$building/demo/"
 
 # Only models that are complete travel: a folder with a card alone is left out, and said.
 for card in "$models"/*/card.toml; do

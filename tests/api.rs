@@ -2,8 +2,15 @@
 
 mod activity;
 mod ask;
+mod collections;
+mod doors;
 mod every_route;
+mod keys;
 mod papers;
 mod people;
+mod rights;
 mod searches;
+mod second_factor;
+mod sockets;
 mod spellings;
+mod throttle;

@@ -255,8 +255,12 @@ async fn silence_and_endless_headers_are_cut() {
         assert!((0.9..4.0).contains(&took), "{bytes:?} was cut after {took} s");
     }
     let many = "x-filler: y\r\n".repeat(100);
-    let (status, _) = house.ask("GET /health", &many, "").await;
-    assert_eq!(status, 431);
+    let (status, body) = house.ask("GET /health", &many, "").await;
+    assert!(status == 431 && body.contains("headers_too_large"), "{status} {body}");
+    let long = format!("x-filler: {}\r\n", "y".repeat(20_000));
+    let (status, body) = house.ask("GET /health", &long, "").await;
+    assert!(status == 431 && body.contains("headers_too_large"), "{status} {body}");
+    // Far beyond, the connection is given up without words of ours.
     let long = format!("x-filler: {}\r\n", "y".repeat(40_000));
     let (status, _) = house.ask("GET /health", &long, "").await;
     assert_eq!(status, 431);

@@ -10,9 +10,12 @@ use ilot::base::id::{Id, Lineage, Revision};
 use ilot::domains::activity::records::{Checkpoint, Hour, Tally, Verified};
 use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
-    Collection, Document, Edition, Failure, File, Headings, Passage, Seen, State,
+    Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
-use ilot::domains::identity::records::{Session, Site, User};
+use ilot::domains::identity::records::{
+    ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
+    State as UserState, User, Way,
+};
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
 use ilot::store::chain::{Offence, Wrong};
@@ -139,9 +142,11 @@ fn the_records_of_identity_keep_their_bytes() {
         display_name: "Anna É.".into(),
         role: "planner".into(),
         is_system_admin: false,
-        active: true,
+        state: UserState::Disabled,
         must_change_password: true,
         password: "$argon2id$".into(),
+        password_at: MOMENT,
+        workstation: true,
         language: "fr".into(),
         created_at: MOMENT,
     };
@@ -154,8 +159,44 @@ fn the_records_of_identity_keep_their_bytes() {
         address: Some("10.0.0.7".into()),
         client: "curl/8".into(),
         hostname: "PC-1".into(),
+        way: Way::SecondFactor,
+        proved_at: Some(MOMENT),
     };
     stands("Session", &session, SESSION);
+    let role = Role {
+        id: id(5),
+        lineage: lineage(),
+        number: 12,
+        name: "quai".into(),
+        description: "Le quai".into(),
+        rights: vec!["view_planning".into()],
+        second_factor: true,
+        built_in: false,
+        created_at: MOMENT,
+    };
+    stands("Role", &role, ROLE);
+    let grant = Grant {
+        lineage: lineage(),
+        right: "view_finance".into(),
+        until: Some(MOMENT),
+        reason: "clôture".into(),
+        given_by: "chef".into(),
+        given_at: MOMENT,
+    };
+    stands("Grant", &grant, GRANT);
+    let key = ApiKey {
+        id: id(6),
+        lineage: lineage(),
+        kind: KeyKind::Kiosk,
+        owner: id(2),
+        name: "Quai 3".into(),
+        hash: [0x5a; 32],
+        hint: "aB3_".into(),
+        scopes: vec!["history".into(), "view_planning".into()],
+        created_at: MOMENT,
+        expires_at: Some(MOMENT),
+    };
+    stands("ApiKey", &key, API_KEY);
     let site = Site {
         name: "Dépôt".into(),
         language: "fr".into(),
@@ -164,6 +205,29 @@ fn the_records_of_identity_keep_their_bytes() {
         set_up_at: MOMENT,
     };
     stands("Site", &site, SITE);
+    let factor = SecondFactor {
+        secret: vec![1, 2, 250],
+        enrolled_at: Some(MOMENT),
+        last_step: Some(58_800_000),
+        recovery: vec!["mac".into()],
+        pending: Some(Pending { secret: vec![3], until: MOMENT }),
+    };
+    stands("SecondFactor", &factor, SECOND_FACTOR);
+    let invitation = Invitation {
+        id: id(6),
+        lineage: lineage(),
+        word: "mac".into(),
+        role: "planner".into(),
+        email: "zoe@depot.lan".into(),
+        display_name: "Zoé".into(),
+        inviter: Some(id(2)),
+        created_by: "chef".into(),
+        created_at: MOMENT,
+        expires_at: MOMENT,
+        used_at: Some(MOMENT),
+        used_by: Some("zoe".into()),
+    };
+    stands("Invitation", &invitation, INVITATION);
 }
 
 #[test]
@@ -171,9 +235,19 @@ fn the_records_of_the_assistant_keep_their_bytes() {
     stands("Document", &document(), DOCUMENT);
     let added = Added { outcome: Outcome::Duplicate, document: document() };
     stands("Added", &added, &format!("0103{}", &DOCUMENT[2..]));
-    let collection =
-        Collection { id: id(4), lineage: lineage(), name: "notes".into(), created_at: MOMENT };
-    stands("Collection", &collection, COLLECTION);
+    let collection = Collection {
+        id: id(4),
+        lineage: lineage(),
+        name: "notes".into(),
+        created_at: MOMENT,
+        readers: Readers::Everyone,
+    };
+    stands("Collection", &collection, &format!("{COLLECTION}00"));
+    let roles = ["finance".to_owned(), "admin".to_owned()].into();
+    let closed =
+        Collection { readers: Readers::Only { roles, users: [id(2)].into() }, ..collection };
+    let readers = "01020561646d696e0766696e616e6365010102030405060708090a0b0c0d0e0f02";
+    stands("Collection", &closed, &format!("{COLLECTION}{readers}"));
     stands("File", &File { size: 70_000, parts: 2, holders: 1 }, "01f0a2040201");
     let edition = Edition {
         document: id(1),
@@ -302,9 +376,14 @@ const VERIFIED: &str = concat!(
     "01ac025a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5af6a1bfe9d666000201",
     "09010108757365722e61646401f6a1bfe9d666"
 );
-const USER: &str = "010102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424026672f6a1bfe9d666";
-const SESSION: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d31";
+const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424f6a1bfe9d66601026672f6a1bfe9d666";
+const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
+const ROLE: &str = "010102030405060708090a0b0c0d0e0f050102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070c0471756169074c652071756169010d766965775f706c616e6e696e670100f6a1bfe9d666";
+const GRANT: &str = "010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070c766965775f66696e616e636501f6a1bfe9d66608636cc3b4747572650463686566f6a1bfe9d666";
+const API_KEY: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007010102030405060708090a0b0c0d0e0f02065175616920335a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a046142335f0207686973746f72790d766965775f706c616e6e696e67f6a1bfe9d66601f6a1bfe9d666";
+const SECOND_FACTOR: &str = "01030102fa01f6a1bfe9d6660180ef841c01036d6163010103f6a1bfe9d666";
+const INVITATION: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007036d616307706c616e6e65720d7a6f65406465706f742e6c616e045a6fc3a9010102030405060708090a0b0c0d0e0f020463686566f6a1bfe9d666f6a1bfe9d66601f6a1bfe9d66601037a6f65";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
-const COLLECTION: &str = "010102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
+const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";

@@ -2,13 +2,15 @@
 
 mod boot;
 pub mod commands;
-mod directory;
+pub mod configuration;
 
 pub mod listen;
 pub mod logs;
+mod people;
 pub mod router;
 pub mod schema;
 pub mod settings;
+pub mod socket;
 pub mod system;
 mod work;
 
@@ -27,12 +29,16 @@ use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::activity::Activity;
 use crate::domains::assistant::{Assistant, Places};
+use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
+use crate::domains::identity::live::Live;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Ground, Store};
+use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
+use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
 use router::Desks;
 use settings::{Config, Settings};
@@ -140,7 +146,7 @@ impl App {
             health.clone(),
             &root,
             config.settings.activity.clone(),
-            Box::new(directory::Users(store.clone())),
+            Box::new(people::Directory(identity.clone())),
         )?;
         if !boot.enter(Stage::Indexes)? {
             let _ = std::fs::remove_dir_all(data.index());
@@ -160,7 +166,11 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        let desks = Desks { system, identity, assistant, activity };
+        let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
+        let continuity = Continuity::open(&data.planb(), &health);
+        let configuration = Configuration::of(&config);
+        let desks =
+            Desks { system, identity, live, hub, assistant, continuity, configuration, activity };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -209,6 +219,7 @@ impl App {
                 notify::stopping();
                 // What is under way at the door drains while the tasks come to their ends.
                 self.desks.assistant.wind_down();
+                self.desks.hub.close();
                 token.cancel();
                 serving.await;
             }
@@ -229,7 +240,9 @@ impl App {
             tracing::warn!("the indexes were not settled and will catch up: {fault}");
         }
         if let Err(fault) = self.desks.activity.settle() {
-            tracing::warn!("the journal's end was not signed and will be at the next start: {fault}");
+            tracing::warn!(
+                "the journal's end was not signed and will be at the next start: {fault}"
+            );
         }
         self.store.close();
         let left = deadline.saturating_duration_since(Instant::now());

@@ -1,13 +1,22 @@
 //! The page on which every route of the box is merged, and the order of what lies around them.
 
+use std::sync::Arc;
+
+use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::configuration::{self, Configuration};
+use super::people::Directory;
+use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::activity::{self, Activity};
 use crate::domains::assistant::{self, Assistant};
+use crate::domains::continuity::{self, Continuity};
+use crate::domains::identity::live::Live;
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
+use crate::web::hub::Hub;
 use crate::web::layers::{Door, DoorOptions};
 use crate::web::recognition::Recognition;
 use crate::web::routes::{Spelling, split};
@@ -20,18 +29,29 @@ pub struct Desks {
     pub system: System,
     /// Who.
     pub identity: Identity,
+    /// What is open, and for whom.
+    pub live: Live,
+    /// Who listens.
+    pub hub: Hub,
     /// Documents and search.
     pub assistant: Assistant,
+    /// Plan B.
+    pub continuity: Continuity,
+    /// The settings, to be shown.
+    pub configuration: Configuration,
     /// The journal.
     pub activity: Activity,
 }
 
 /// Every described route.
 fn described(desks: &Desks) -> OpenApiRouter {
+    let people = Arc::new(Directory(desks.identity.clone()));
     OpenApiRouter::new()
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
-        .merge(assistant::routes::routes(desks.assistant.clone()))
+        .merge(socket::routes(Sockets::of(desks, Pace::default())))
+        .merge(assistant::routes::routes(desks.assistant.clone(), people))
+        .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
 }
 
@@ -47,11 +67,15 @@ pub fn document(desks: &Desks) -> utoipa::openapi::OpenApi {
 pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
     let (routes, document) = split(described(desks), VERSION);
     let spelling = Spelling::of(&document);
-    let desk = desks.identity.clone();
+    let (desk, plan_b) = (desks.identity.clone(), desks.continuity.clone());
+    let recognise = move |request: &Request| {
+        continuity::routes::recognise(&plan_b, request)
+            .or_else(|| identity::routes::recognise(&desk, request))
+    };
     let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
-        .layer(Recognition::by(move |request| identity::routes::recognise(&desk, request)));
+        .layer(Recognition::by(recognise, desks.live.watch()));
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };

@@ -1,5 +1,7 @@
 //! Every table of the box and every migration step, in order.
 
+use crate::domains::assistant::steps;
+use crate::domains::identity::earlier;
 use crate::domains::{
     activity::records as activity, assistant::records as assistant, identity::records as identity,
 };
@@ -33,9 +35,21 @@ pub const TABLES: &[Known] = &[
     known(&identity::USERS),
     known(&identity::USERS_BY_LOGIN),
     known(&identity::USERS_BY_NUMBER),
+    known(&identity::ROLES),
+    known(&identity::GRANTS),
+    known(&identity::LAST_LOGIN),
     known(&identity::SESSIONS),
     known(&identity::SESSIONS_OF),
     known(&identity::LAST_USED),
+    known(&identity::KNOWN_PLACES),
+    known(&identity::KNOWN_ADDRESSES),
+    known(&identity::API_KEYS),
+    known(&identity::API_KEYS_BY_HASH),
+    known(&identity::API_KEYS_OF),
+    known(&identity::API_KEYS_USED),
+    known(&identity::SECOND_FACTORS),
+    known(&identity::INVITATIONS),
+    known(&identity::INVITATIONS_BY_WORD),
     known(&identity::SITE),
     known(&identity::KEYS),
     known(&assistant::DOCUMENTS),
@@ -64,7 +78,11 @@ pub const TABLES: &[Known] = &[
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.
-pub const STEPS: &[Step] = &[Step { name: "begin", run: |_| Ok(()) }];
+pub const STEPS: &[Step] = &[
+    Step { name: "begin", run: |_| Ok(()) },
+    Step { name: "users know their state", run: earlier::to_second_shape },
+    Step { name: "collections get readers", run: steps::collections_get_readers },
+];
 
 #[cfg(test)]
 mod tests {

@@ -213,6 +213,7 @@ struct DetailAnswer {
     responses((status = 200, body = DetailAnswer), (status = 401, description = "Nobody is signed in")))]
 async fn detail(State(system): State<Arc<System>>, Asker(caller): Asker) -> Answer<DetailAnswer> {
     caller.signed_in()?;
+    caller.not_held()?;
     let answer = run(move || {
         let kept = system.store.read(|view| view.get(&CLOCKS, &"wall".to_owned()))?;
         Ok(DetailAnswer {

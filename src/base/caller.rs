@@ -1,5 +1,6 @@
 //! Who is asking, what they may do, and through which door they came.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -193,12 +194,12 @@ impl Door {
 }
 
 /// Why a proof of identity that was shown is not good; told where a proof is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The fault's stable code.
     pub code: &'static str,
     /// A sentence.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
 }
 
 impl From<Refusal> for Fault {
@@ -368,7 +369,7 @@ impl Caller {
 
     /// What a caller hears who is nobody where somebody is needed.
     pub fn unauthenticated(&self) -> Fault {
-        match self.refusal {
+        match self.refusal.clone() {
             Some(refusal) => refusal.into(),
             None => Fault::unauthenticated(),
         }
@@ -411,7 +412,7 @@ mod tests {
             somebody.require(Right::ReadDocuments).map_err(|f| f.code),
             Err("right_missing")
         );
-        let refusal = Some(Refusal { code: "token_expired", message: "x" });
+        let refusal = Some(Refusal { code: "token_expired", message: "x".into() });
         let late = Caller { refusal, ..nobody };
         assert_eq!(late.signed_in().map_err(|f| f.code), Err("token_expired"));
     }

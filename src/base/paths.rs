@@ -35,6 +35,7 @@ impl DataFolder {
             self.run(),
             self.spool(),
             self.inbox(),
+            self.planb(),
         ] {
             fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(&folder)?;
         }
@@ -84,6 +85,11 @@ impl DataFolder {
     /// The watched folder: what is dropped here is learned.
     pub fn inbox(&self) -> PathBuf {
         self.root.join("inbox")
+    }
+
+    /// Plan B's key and packets.
+    pub fn planb(&self) -> PathBuf {
+        self.root.join("planb")
     }
 
     /// The socket that only the process's owner can reach.

@@ -2,4 +2,5 @@
 
 pub mod activity;
 pub mod assistant;
+pub mod continuity;
 pub mod identity;

@@ -6,7 +6,7 @@
 
 use std::fmt::{self, Write as _};
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::hmac as mac;
 use data_encoding::BASE32_NOPAD;
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::{Zeroize, Zeroizing};
@@ -96,7 +96,7 @@ impl Totp {
     pub fn check(&self, code: &str, now: Moment, last_step: Option<u64>) -> Option<u64> {
         let code = digits(code)?;
         let now = u64::try_from(now.0).ok()? / 1000 / PERIOD;
-        let key = hmac::Key::new(hmac::HMAC_SHA256, self.0.as_slice());
+        let key = mac::Key::new(mac::HMAC_SHA256, self.0.as_slice());
         // One more than the step, so that none is zero.
         let mut found = 0_u64;
         for step in now.saturating_sub(WINDOW)..=now.saturating_add(WINDOW) {
@@ -112,8 +112,8 @@ impl Totp {
 }
 
 /// HOTP (RFC 4226 §5.3) of a step, with HMAC-SHA256.
-fn code_at(key: &hmac::Key, step: u64) -> u32 {
-    let tag = hmac::sign(key, &step.to_be_bytes());
+fn code_at(key: &mac::Key, step: u64) -> u32 {
+    let tag = mac::sign(key, &step.to_be_bytes());
     let tag = tag.as_ref();
     let at = usize::from(tag.last().copied().unwrap_or_default() & 0xf);
     let word = tag.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or_default();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     fn shown(totp: &Totp, step: u64) -> String {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, totp.0.as_slice());
+        let key = mac::Key::new(mac::HMAC_SHA256, totp.0.as_slice());
         format!("{:06}", code_at(&key, step))
     }
 
@@ -220,7 +220,7 @@ mod tests {
     fn codes_are_those_of_the_standard() {
         // RFC 6238 appendix B, SHA-256, with the 32-byte seed of its erratum 2866; the last six of its
         // eight digits.
-        let key = hmac::Key::new(hmac::HMAC_SHA256, b"12345678901234567890123456789012");
+        let key = mac::Key::new(mac::HMAC_SHA256, b"12345678901234567890123456789012");
         for (second, code) in [
             (59, 46_119_246),
             (1_111_111_109, 68_084_774),

@@ -4,10 +4,11 @@
 //! one algorithm, no key is fetched or taken from a header (`jku`, `x5u`, `jwk`), extensions that have to
 //! be understood (`crit`) are refused, and every token says what it is (`typ`) and for whom.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
-use aws_lc_rs::hmac;
+use aws_lc_rs::hmac as mac;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -46,7 +47,7 @@ const NOT_YET: Refusal = named("token_not_yet", "The token is not good yet.");
 const EXPIRED: Refusal = named("token_expired", "The token has expired; sign in again.");
 
 const fn named(code: &'static str, message: &'static str) -> Refusal {
-    Refusal { code, message }
+    Refusal { code, message: Cow::Borrowed(message) }
 }
 
 /// How a box signs its tokens (RFC 7518 §3.1).
@@ -117,7 +118,7 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error>
 enum Pair {
     Rsa(RsaKeyPair, ParsedPublicKey),
     Ec(EcdsaKeyPair, ParsedPublicKey),
-    Secret(hmac::Key),
+    Secret(Box<mac::Key>),
 }
 
 /// A key that signs and checks this box's tokens.
@@ -191,12 +192,11 @@ impl TokenKey {
                 (Pair::Ec(pair, check), public)
             }
             Algorithm::Hs256 if bytes.len() == SECRET => {
-                let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
-                // A name is shown to everybody: it must not be a hash of the secret that a guess
-                // can be held against more cheaply than a token can. No token is ever signed over
-                // these words, as they hold no point.
-                let tag = hmac::sign(&key, b"ilot/v1/name of this token key");
-                (Pair::Secret(key), tag.as_ref().to_vec())
+                let key = mac::Key::new(mac::HMAC_SHA256, bytes);
+                // The name is shown to everybody and must tell nothing of the secret. It is the tag of
+                // words that no token can be: they hold no point.
+                let tag = mac::sign(&key, b"ilot/v1/name of this token key");
+                (Pair::Secret(Box::new(key)), tag.as_ref().to_vec())
             }
             Algorithm::Hs256 => return Err(Fault::broken(doing, "the secret is not 32 bytes")),
         };
@@ -241,7 +241,7 @@ impl TokenKey {
             Pair::Ec(pair, _) => {
                 pair.sign(&SystemRandom::new(), token.as_bytes()).map_err(broken)?.as_ref().to_vec()
             }
-            Pair::Secret(key) => hmac::sign(key, token.as_bytes()).as_ref().to_vec(),
+            Pair::Secret(key) => mac::sign(key, token.as_bytes()).as_ref().to_vec(),
         };
         token.push('.');
         BASE64URL_NOPAD.encode_append(&signature, &mut token);
@@ -297,7 +297,7 @@ impl TokenKey {
             Pair::Rsa(_, public) | Pair::Ec(_, public) => {
                 public.verify_sig(message.as_bytes(), &signature)
             }
-            Pair::Secret(key) => hmac::verify(key, message.as_bytes(), &signature),
+            Pair::Secret(key) => mac::verify(key, message.as_bytes(), &signature),
         }
         .map_err(|_| SIGNATURE)?;
         part(claims)
@@ -393,7 +393,7 @@ mod tests {
         let claims = BASE64URL_NOPAD.encode(claims.to_string().as_bytes());
         let message = format!("{header}.{claims}");
         let signature = match &key.pair {
-            Pair::Secret(secret) => hmac::sign(secret, message.as_bytes()).as_ref().to_vec(),
+            Pair::Secret(secret) => mac::sign(secret, message.as_bytes()).as_ref().to_vec(),
             Pair::Ec(pair, _) => {
                 pair.sign(&SystemRandom::new(), message.as_bytes()).unwrap().as_ref().to_vec()
             }
@@ -537,7 +537,7 @@ mod tests {
         let twice = json!(claims()).to_string().replacen('{', "{\"exp\":9999,", 1);
         let message = format!("{}.{}", key.header, BASE64URL_NOPAD.encode(twice.as_bytes()));
         let Pair::Secret(secret) = &key.pair else { panic!("not a secret") };
-        let tag = hmac::sign(secret, message.as_bytes());
+        let tag = mac::sign(secret, message.as_bytes());
         let twice = format!("{message}.{}", BASE64URL_NOPAD.encode(tag.as_ref()));
         assert_eq!(code(&key, &twice), "token_malformed");
     }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use axum::body::Bytes;
 use axum::extract::path::ErrorKind;
-use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::rejection::{BytesRejection, FormRejection, PathRejection};
 use axum::extract::{
     FromRequest, FromRequestParts, Multipart, OptionalFromRequest, RawPathParams, Request,
 };
@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::ends::Over;
 use super::fault::WebFault;
 use super::limits::SlowPeer;
 use crate::base::fault::{Fault, Field};
@@ -31,6 +32,12 @@ pub struct Json<T>(pub T);
 /// when it does not say what separates its parts.
 #[derive(Debug)]
 pub struct Form(pub Multipart);
+
+/// A form without files, as old clients and HTML send it (`application/x-www-form-urlencoded`).
+///
+/// Refusals: as [`Json`], with `validation` (422) for whatever is not such a form.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Urlencoded<T>(pub T);
 
 /// The query string. Refusal: `validation` (422) with the name of the parameter.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,6 +94,24 @@ impl<S: Send + Sync> FromRequest<S> for Form {
                 Fault::invalid("upload_malformed", words).into()
             },
         )
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Urlencoded<T> {
+    type Rejection = WebFault;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, WebFault> {
+        match axum::Form::<T>::from_request(request, state).await {
+            Ok(form) => Ok(Self(form.0)),
+            Err(FormRejection::InvalidFormContentType(_)) => {
+                Err(wrong_type("application/x-www-form-urlencoded"))
+            }
+            Err(FormRejection::BytesRejection(refused)) => Err(buffering(&refused).into()),
+            Err(refused) => {
+                let words = innermost(&refused);
+                Err(Fault::fields(vec![placed("body", &words)]).into())
+            }
+        }
     }
 }
 
@@ -248,6 +273,9 @@ pub fn body_fault(refused: &(dyn Error + 'static)) -> Fault {
         if error.is::<SlowPeer>() {
             return SlowPeer.fault();
         }
+        if error.is::<Over>() {
+            return Over.fault();
+        }
         if error.is::<http_body_util::LengthLimitError>() {
             return too_large();
         }
@@ -354,6 +382,31 @@ mod tests {
                 (place, wrong)
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_form_says_which_field() {
+        #[derive(Debug, Deserialize)]
+        struct Sent {
+            username: String,
+        }
+        let sent = |kind: &str, body: &str| {
+            let request = axum::http::Request::builder()
+                .method("POST")
+                .uri("/")
+                .header(CONTENT_TYPE, kind)
+                .body(Body::from(body.to_owned()))
+                .unwrap();
+            Urlencoded::<Sent>::from_request(request, &())
+        };
+        let form = "application/x-www-form-urlencoded";
+        let good = sent(form, "username=Zo%C3%A9+M&scope=").await.unwrap();
+        assert_eq!(good.0.username, "Zoé M");
+        let fault = sent(form, "user=x").await.unwrap_err();
+        let field = fault.fault().fields.first().unwrap();
+        assert_eq!((field.place.join("."), field.wrong), ("body.username".to_owned(), "missing"));
+        let fault = sent("application/json", "{}").await.unwrap_err();
+        assert_eq!((fault.status().as_u16(), fault.fault().code), (415, "content_type"));
     }
 
     #[tokio::test]

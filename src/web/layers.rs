@@ -30,7 +30,7 @@ use tower::{Layer, Service};
 use super::fault::{WebFault, no_such_route, no_such_verb};
 use super::guard::{Guard, HostRules};
 use super::meters::{Meters, Observer};
-use super::peer::Peer;
+use super::peer::{Oversized, Peer};
 use super::routes::Spelling;
 use super::squeeze;
 use super::trace::{self, Trace};
@@ -163,6 +163,9 @@ impl Inside {
     }
 
     async fn routed(&self, mut request: Request, peer: Peer) -> Response {
+        if request.extensions().get::<Oversized>().is_some() {
+            return too_many_headers().into_response();
+        }
         if let Err(fault) = self.guard.check(&request, peer) {
             return WebFault::from(fault).into_response();
         }
@@ -198,6 +201,13 @@ impl Inside {
             None => response.map(|body| Tally::over(line, body)),
         }
     }
+}
+
+/// RFC 6585 §5.
+fn too_many_headers() -> WebFault {
+    let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    let words = "The headers of this request are too many or too long.";
+    WebFault::with_status(status, Fault::invalid("headers_too_large", words))
 }
 
 fn https_only() -> Fault {

@@ -2,9 +2,11 @@
 
 pub mod asker;
 pub mod docs;
+pub mod ends;
 pub mod extract;
 pub mod fault;
 pub mod guard;
+pub mod hub;
 pub mod layers;
 pub mod limits;
 pub mod meters;
@@ -17,7 +19,7 @@ pub mod squeeze;
 pub mod trace;
 
 pub use asker::Asker;
-pub use extract::{Form, Json, Path, Query};
+pub use extract::{Form, Json, Path, Query, Urlencoded};
 pub use fault::{Answer, FaultBody, WebFault};
 pub use peer::Peer;
 pub use run::run;

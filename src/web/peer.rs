@@ -23,3 +23,8 @@ impl Peer {
         Self { address: None, local: None, secure: true, console: true }
     }
 }
+
+/// Put into a request's extensions by the accept loop when its headers are more than the settings
+/// allow: the HTTP library reads a little further than that, so that the refusal can be named.
+#[derive(Debug, Clone, Copy)]
+pub struct Oversized;

@@ -10,24 +10,30 @@ use futures_util::future::{BoxFuture, Either};
 use tower::{Layer, Service};
 
 use super::WebFault;
+use super::ends::{self, Watch};
 use crate::base::caller::Caller;
 
 /// Whoever a request's proof stands for, as soon as that is known.
 pub type Recognised = BoxFuture<'static, Result<Caller, WebFault>>;
 
 /// Asks `recogniser` about every request: none when it shows no proof of who asks.
-pub struct Recognition<F>(Arc<F>);
+///
+/// What is streamed to somebody recognised is put under `watch`, so that it ends with the proof.
+pub struct Recognition<F> {
+    recogniser: Arc<F>,
+    watch: Watch,
+}
 
 impl<F: Fn(&Request) -> Option<Recognised>> Recognition<F> {
     /// The layer.
-    pub fn by(recogniser: F) -> Self {
-        Self(Arc::new(recogniser))
+    pub fn by(recogniser: F, watch: Watch) -> Self {
+        Self { recogniser: Arc::new(recogniser), watch }
     }
 }
 
 impl<F> Clone for Recognition<F> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        Self { recogniser: self.recogniser.clone(), watch: self.watch.clone() }
     }
 }
 
@@ -35,19 +41,21 @@ impl<S, F> Layer<S> for Recognition<F> {
     type Service = Recognising<S, F>;
 
     fn layer(&self, inner: S) -> Recognising<S, F> {
-        Recognising { recogniser: self.0.clone(), inner }
+        Recognising { recogniser: self.recogniser.clone(), watch: self.watch.clone(), inner }
     }
 }
 
 /// What lies behind the layer.
 pub struct Recognising<S, F> {
     recogniser: Arc<F>,
+    watch: Watch,
     inner: S,
 }
 
 impl<S: Clone, F> Clone for Recognising<S, F> {
     fn clone(&self) -> Self {
-        Self { recogniser: self.recogniser.clone(), inner: self.inner.clone() }
+        let (recogniser, watch) = (self.recogniser.clone(), self.watch.clone());
+        Self { recogniser, watch, inner: self.inner.clone() }
     }
 }
 
@@ -73,11 +81,18 @@ where
         // The service that was made ready is the one to call.
         let next = self.inner.clone();
         let mut ready = std::mem::replace(&mut self.inner, next);
+        let watch = self.watch.clone();
         Either::Right(Box::pin(async move {
             match recognised.await {
                 Ok(caller) => {
-                    request.extensions_mut().insert(caller);
-                    ready.call(request).await
+                    request.extensions_mut().insert(caller.clone());
+                    let request = match ends::bind_request(request, &caller, &watch) {
+                        Ok(request) => request,
+                        Err(fault) => return Ok(WebFault::from(fault).into_response()),
+                    };
+                    let Ok(response) = ready.call(request).await;
+                    Ok(ends::bind_answer(response, &caller, &watch)
+                        .unwrap_or_else(|fault| WebFault::from(fault).into_response()))
                 }
                 Err(fault) => Ok(fault.into_response()),
             }

@@ -1,11 +1,13 @@
 //! A box in memory, requests to it, and the one check that reads its answers.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use ilot::app::listen::{Bound, Doors, ListenSettings};
 use ilot::app::settings::Config;
 use ilot::app::{App, World, router};
 use ilot::base::caller::Caller;
@@ -18,6 +20,7 @@ use ilot::store::{Deed, Reader};
 use ilot::web::Peer;
 use ilot::web::layers::Door;
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// 15 January 2026, 08:00 UTC.
@@ -33,7 +36,7 @@ pub struct House {
     runtime: tokio::runtime::Runtime,
     pub clock: Arc<HeldClock>,
     pub word: String,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// A request.
@@ -120,6 +123,20 @@ impl Ask {
         self
     }
 
+    /// Whether the body holds `words`.
+    pub fn says(&self, words: &str) -> bool {
+        self.body.windows(words.len()).any(|window| window == words.as_bytes())
+    }
+
+    /// The same request with `with` in the place of `words`, in path and body.
+    pub fn filled(mut self, words: &str, with: &str) -> Self {
+        self.path = self.path.replace(words, with);
+        if let Ok(text) = String::from_utf8(self.body.clone()) {
+            self.body = text.replace(words, with).into_bytes();
+        }
+        self
+    }
+
     fn built(self) -> Request<Body> {
         let mut request = Request::builder().method(self.method.as_str()).uri(&self.path);
         for (name, value) in &self.headers {
@@ -165,6 +182,7 @@ impl House {
         let hosts = config.settings.hosts.clone();
         let app = App::open(config, &ground, tasks.clone(), health).unwrap();
         app.desks().assistant.start(&tasks).unwrap();
+        app.desks().live.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
         let setup_word = app.desks().identity.setup_word().unwrap().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -172,7 +190,7 @@ impl House {
             .enable_all()
             .build()
             .unwrap();
-        Self { app: Some(app), door, runtime, clock, word: setup_word, _folder: folder }
+        Self { app: Some(app), door, runtime, clock, word: setup_word, folder }
     }
 
     /// A box that is set up, and the token of its administrator `chef`.
@@ -193,8 +211,35 @@ impl House {
         post("/setup", &body)
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub fn app(&self) -> &App {
         self.app.as_ref().unwrap()
+    }
+
+    /// Serves `door` (none: the box's own) on a free port until the house is gone.
+    pub fn listen(&self, door: Option<Door>) -> SocketAddr {
+        let settings = ListenSettings {
+            http: "127.0.0.1:0".into(),
+            https: "off".into(),
+            console: false,
+            ..ListenSettings::default()
+        };
+        let door = door.unwrap_or_else(|| self.door.clone());
+        let _inside = self.runtime.enter();
+        let bound = Bound::bind(settings, &DataFolder::at(self.folder.path())).unwrap();
+        let address = bound.addresses().http.unwrap();
+        let doors = Doors { main: door, planb: None };
+        self.runtime.spawn(bound.serve(doors, None, CancellationToken::new()));
+        address
+    }
+
+    /// Waits for a future of the other end of a socket.
+    pub fn wait<F: Future>(&self, future: F) -> F::Output {
+        self.runtime
+            .block_on(async { tokio::time::timeout(PATIENCE, future).await.expect("it hangs") })
     }
 
     /// Asks; whatever is not a success must wear the one fault body.
@@ -228,6 +273,12 @@ impl House {
     #[track_caller]
     pub fn check(&self, ask: Ask, status: u16, wanted: &Value) -> Value {
         let what = format!("{} {}", ask.method, ask.path);
+        self.check_saying(&what, ask, status, wanted)
+    }
+
+    /// As [`House::check`], with words of one's own for what was asked.
+    #[track_caller]
+    pub fn check_saying(&self, what: &str, ask: Ask, status: u16, wanted: &Value) -> Value {
         let reply = self.ask(ask);
         let body = reply.json();
         assert!(reply.status == status, "{what}: {} instead of {status}: {body}", reply.status);
@@ -241,6 +292,18 @@ impl House {
     #[track_caller]
     pub fn refuses(&self, ask: Ask, status: u16, code: &str) {
         self.check(ask, status, &json!({"code": code}));
+    }
+
+    /// As [`House::refuses`], with words of one's own for what was asked.
+    #[track_caller]
+    pub fn refuses_saying(&self, what: &str, ask: Ask, status: u16, code: &str) {
+        self.check_saying(what, ask, status, &json!({"code": code}));
+    }
+
+    /// A second session of whoever that token is.
+    pub fn again(&self, token: &str) -> String {
+        let me = self.ask(get("/auth/me").by(token)).json();
+        self.sign_in(me["username"].as_str().unwrap())
     }
 
     /// Adds a user, and answers its number and a token.

@@ -96,6 +96,34 @@ fn a_word_to_stop_ends_it_in_time_though_an_upload_is_half_done() {
 }
 
 #[test]
+fn a_word_to_stop_closes_open_sockets_and_does_not_wait_for_them() {
+    let place = Place::new();
+    let running = place.home(&[]);
+    let shake = format!(
+        "GET /ws?token={} HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        running.token
+    );
+    let mut socket = TcpStream::connect(running.http).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket.write_all(shake.as_bytes()).unwrap();
+    let mut first = [0; 12];
+    socket.read_exact(&mut first).unwrap();
+    assert_eq!(&first, b"HTTP/1.1 101");
+    until("the socket to be counted", || {
+        (running.get("/ws/status").json()["connected_clients"] == 1).then_some(())
+    });
+    let (code, took) = running.stop();
+    assert_eq!(code, Some(0));
+    assert!(took < Duration::from_secs(3), "a socket held the box up: {took:?}");
+    let mut rest = Vec::new();
+    let _ = socket.read_to_end(&mut rest);
+    // A close frame, 1001 and its reason (RFC 6455 §5.5.1).
+    let frame = [&[0x88, 10, 0x03, 0xe9][..], b"shutdown"].concat();
+    assert!(rest.ends_with(&frame), "{:?}", String::from_utf8_lossy(&rest));
+}
+
+#[test]
 fn an_upload_that_falls_silent_is_told_so_and_leaves_nothing() {
     let place = Place::new();
     let running = place.home(&["--set", "listen.floor_grace_seconds=1"]);

@@ -1,11 +1,13 @@
 //! `ilot demo`: fills a fresh box with the papers of a French transport depot.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::collections;
 use super::console::Console;
 use super::docs::{self, File};
 use super::{Exit, Place, show};
@@ -16,6 +18,9 @@ use crate::engines::secrets;
 const PLACES: [&str; 2] = ["deploy/demo", "demo"];
 /// Where the installer puts them, below the prefix that the program lies in (`PREFIX/bin/ilot`).
 const INSTALLED: &str = "share/ilot/demo";
+
+/// The readers of the collections that are not for everyone, by collection.
+const CLOSED: &str = "readers.json";
 
 /// Flags of `demo`.
 #[derive(Debug, Args)]
@@ -47,6 +52,7 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     // The first folder is the collection, as in the watched folder.
     let collection =
         |file: &File| file.name.split_once('/').map_or("", |(first, _)| first).to_owned();
+    close_some(&console, &folder)?;
     let inner = files.iter().map(&collection).collect::<std::collections::BTreeSet<_>>();
     let exit = docs::add(place, &console, &files, &collection, true)?;
     let secret = fresh.then_some(&password);
@@ -60,6 +66,29 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
         },
     );
     Ok(exit)
+}
+
+/// Makes the collections that are not for everyone before their papers come; one that is there
+/// already keeps its readers.
+fn close_some(console: &Console, folder: &Path) -> Result<(), Fault> {
+    let path = folder.join(CLOSED);
+    let unreadable = |e: &dyn std::fmt::Display| {
+        Fault::invalid("demo_malformed", format!("{} cannot be read: {e}", path.display()))
+    };
+    if !path.exists() {
+        return Ok(());
+    }
+    let text = std::fs::read_to_string(&path).map_err(|e| unreadable(&e))?;
+    let closed: BTreeMap<String, Value> =
+        serde_json::from_str(&text).map_err(|e| unreadable(&e))?;
+    let there = console.get("/rag/collections")?;
+    let items = there.get("items").and_then(Value::as_array);
+    let known = |name: &String| {
+        let mut items = items.into_iter().flatten();
+        items.any(|item| item.get("name").and_then(Value::as_str) == Some(name.as_str()))
+    };
+    let mut missing = closed.iter().filter(|(name, _)| !known(name));
+    missing.try_for_each(|(name, readers)| collections::make(console, name, readers).map(drop))
 }
 
 fn find(named: Option<PathBuf>) -> Result<PathBuf, Fault> {

@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt;
 
+use super::collections::{self, Named};
 use super::console::Console;
 use super::{Exit, Place, show};
 use crate::base::clock::Moment;
@@ -57,6 +58,27 @@ pub(super) enum Verb {
         /// The document's id
         id: String,
     },
+    /// List the collections, with who reads them
+    Collections,
+    /// Decide who reads a collection; one that is not there yet is made
+    #[command(group(clap::ArgGroup::new("whom").required(true).multiple(true)
+        .args(["everyone", "roles", "users", "nobody"])))]
+    Readers {
+        /// The collection's name
+        name: String,
+        /// Everyone who may read documents
+        #[arg(long, conflicts_with_all = ["roles", "users", "nobody"])]
+        everyone: bool,
+        /// A role that reads it; may come many times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// A user who reads it, by name; may come many times
+        #[arg(long = "user", value_name = "NAME")]
+        users: Vec<String>,
+        /// Nobody but those who decide on readers
+        #[arg(long, conflicts_with_all = ["roles", "users"])]
+        nobody: bool,
+    },
     /// Make the indexes anew, or read one document again
     Reindex {
         /// The document's id; all indexes without one
@@ -84,6 +106,11 @@ pub(super) fn run(place: &Place, verb: Verb) -> Result<Exit, Fault> {
                 console.call(Method::DELETE, &format!("/rag/documents/{id}"), None::<&()>)?;
             show::either(place.json, &done, || println!("deleted"));
             Ok(Exit::Done)
+        }
+        Verb::Collections => collections::list(place, &console),
+        Verb::Readers { name, everyone, roles, users, nobody: _ } => {
+            let whom = Named { everyone, roles, users };
+            collections::set_readers(place, &console, &name, &whom)
         }
         Verb::Reindex { id: Some(id) } => {
             let document =
@@ -307,11 +334,7 @@ fn upload(file: &File, collection: &str, bar: &ProgressBar) -> Result<Request<Bo
 }
 
 fn list(place: &Place, console: &Console, containing: &str, limit: usize) -> Result<Exit, Fault> {
-    let query: String = containing.bytes().fold(String::new(), |mut out, byte| {
-        use std::fmt::Write;
-        let _ = write!(out, "%{byte:02X}");
-        out
-    });
+    let query = collections::percent(containing);
     let listed = console.get(&format!("/rag/documents?limit={limit}&q={query}"))?;
     show::either(place.json, &listed, || {
         for document in listed.get("items").and_then(Value::as_array).into_iter().flatten() {

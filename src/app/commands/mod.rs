@@ -2,6 +2,7 @@
 
 mod audit;
 mod check;
+mod collections;
 mod console;
 mod demo;
 mod docs;
@@ -128,7 +129,7 @@ enum Verb {
     },
     /// Ask the documents a question
     Search(search::Flags),
-    /// Users: list, add, password, disable, enable
+    /// Users: list, show, add, password, reset, recover, offboard, disable, enable, import, roles
     User {
         #[command(subcommand)]
         verb: user::Verb,

@@ -20,11 +20,14 @@ use super::intake::Intake;
 use super::pulse::Pulse;
 use super::settings::ListenSettings;
 use super::wire::Wire;
-use crate::web::Peer;
 use crate::web::layers::Door;
+use crate::web::peer::{Oversized, Peer};
 
 /// hyper's own lower limit for what a connection buffers.
 const BUFFER_MIN: usize = 8192;
+/// How many times the limits of headers hyper reads before it hangs up with words of its own; what
+/// lies between is refused with ours.
+const BEYOND: usize = 2;
 /// How often a connection looks at its own patience.
 const TICK: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,15 @@ pub struct Talk {
     pub cut: CancellationToken,
 }
 
+/// Whether a request's line and headers are more than `(bytes, headers)`.
+fn is_oversized<B>(request: &Request<B>, most: (usize, usize)) -> bool {
+    /// What stands around a header on the wire: `: ` and the end of its line.
+    const AROUND: usize = 4;
+    let line = request.uri().path_and_query().map_or(0, |p| p.as_str().len());
+    let of_headers = request.headers().iter().map(|(n, v)| n.as_str().len() + v.len() + AROUND);
+    line + of_headers.sum::<usize>() > most.0 || request.headers().len() > most.1
+}
+
 /// Serves one connection until either side has had enough.
 pub async fn converse<I>(stream: I, place: Place, talk: Talk)
 where
@@ -63,12 +75,16 @@ where
     let grace = Duration::from_secs(settings.floor_grace_seconds);
     let wire = Wire::new(stream, pulse.clone(), grace, cut.clone(), place);
     let (rate, beat) = (settings.floor_bytes_per_second, pulse.clone());
+    let most = (settings.header_bytes.max(BUFFER_MIN), settings.headers);
     let service = service_fn(move |request: Request<Incoming>| {
         beat.busy();
         let (door, beat) = (door.clone(), beat.clone());
         async move {
             let mut request = request.map(|body| taken_in(body, rate, grace));
             request.extensions_mut().insert(peer);
+            if is_oversized(&request, most) {
+                request.extensions_mut().insert(Oversized);
+            }
             let response = match manner {
                 Manner::Serve => door.answer(request).await,
                 Manner::SendToHttps(port) => door.answer_plain(request, port).await,
@@ -80,7 +96,7 @@ where
         }
     });
     let mut http = http1::Builder::new();
-    http.max_buf_size(settings.header_bytes.max(BUFFER_MIN)).max_headers(settings.headers);
+    http.max_buf_size(most.0 * BEYOND).max_headers(most.1 * BEYOND);
     let mut connection = pin!(http.serve_connection(TokioIo::new(wire), service).with_upgrades());
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -3,11 +3,10 @@
 use serde::Serialize;
 
 use super::Assistant;
-use super::documents::{Shown, find};
+use super::collections;
+use super::documents::{Shown, standing};
 use super::files::{self, Spooled};
-use super::records::{
-    BY_CONTENT, BY_PATH, COLLECTIONS, Collection, DOCUMENTS, Document, Sha256, State, TO_READ,
-};
+use super::records::{BY_CONTENT, BY_PATH, DOCUMENTS, Document, Sha256, State, TO_READ};
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -18,8 +17,7 @@ use crate::store::{Deed, Reader, Tx, under};
 
 /// The longest path of a document, bytes.
 const PATH_MAX: usize = 1024;
-/// The longest name of a collection, characters.
-const COLLECTION_MAX: usize = 64;
+
 /// A document on its way in.
 #[derive(Debug)]
 pub struct Incoming {
@@ -87,18 +85,6 @@ pub fn tidy_path(path: &str) -> Result<String, Fault> {
     Ok(tidy)
 }
 
-fn tidy_collection(name: &str, usual: &str) -> Result<String, Fault> {
-    let name = name.trim();
-    let name = if name.is_empty() { usual } else { name };
-    if name.chars().count() > COLLECTION_MAX || name.chars().any(|c| c.is_control() || c == '/') {
-        return Err(Fault::invalid(
-            "collection_invalid",
-            format!("A collection's name has at most {COLLECTION_MAX} characters, and no '/'."),
-        ));
-    }
-    Ok(name.to_owned())
-}
-
 fn name_of(path: &str) -> String {
     path.rsplit('/').next().unwrap_or(path).to_owned()
 }
@@ -107,14 +93,16 @@ impl Assistant {
     /// Takes a document in. It is read afterwards; what cannot be read becomes a failed document.
     ///
     /// # Errors
-    /// `right_missing`, `path_invalid`, `collection_invalid`, `document_too_large`, `format_unknown`,
-    /// `file_empty`, `disk_full`.
+    /// `right_missing`, `path_invalid`, `collection_invalid`, `collection_closed`,
+    /// `document_too_large`, `format_unknown`, `file_empty`, `disk_full`.
     pub fn add(&self, caller: &Caller, incoming: &Incoming) -> Result<Added, Fault> {
         caller.require(Right::EditDocuments)?;
         let path = tidy_path(&incoming.path)?;
-        let collection =
-            tidy_collection(&incoming.collection, &self.settings.documents.collection)?;
+        let usual = &self.settings.documents.collection;
+        let collection = collections::tidy(&incoming.collection, usual)?;
         self.check_size(incoming.file.size)?;
+        // Asked again in the write itself; here it spares the disk a file that is not wanted.
+        self.store.read(|view| collections::admits(view, caller, &collection))?;
         let format = format_of(&path, &incoming.file)?;
         files::keep(&self.store, &incoming.file)?;
         let draft = Draft {
@@ -174,9 +162,11 @@ struct Draft {
 }
 
 fn add(tx: &mut Tx<'_>, caller: &Caller, draft: Draft) -> Result<Added, Fault> {
+    // Before anything is looked up: what is found below is told to the giver.
+    collections::open(tx, caller, &draft.collection)?;
     let key = (draft.collection.clone(), draft.path.clone());
     if let Some(id) = tx.get(&BY_PATH, &key)? {
-        let old = find(tx, id)?;
+        let old = standing(tx, id)?;
         if old.sha256 == draft.sha256 && old.state != State::Failed {
             return Ok(Added { outcome: Outcome::Unchanged, document: old });
         }
@@ -184,12 +174,11 @@ fn add(tx: &mut Tx<'_>, caller: &Caller, draft: Draft) -> Result<Added, Fault> {
     }
     let twins = tx.list(&BY_CONTENT, &under(&draft.sha256), usize::MAX)?;
     for ((_, id), ()) in twins {
-        let twin = find(tx, id)?;
+        let twin = standing(tx, id)?;
         if twin.collection == draft.collection && twin.state != State::Failed {
             return Ok(Added { outcome: Outcome::Duplicate, document: twin });
         }
     }
-    make_collection(tx, caller, &draft.collection)?;
     files::hold(tx, &draft.sha256)?;
     let document = Document {
         id: tx.new_id(),
@@ -245,20 +234,6 @@ fn replace(tx: &mut Tx<'_>, caller: &Caller, old: &Document, draft: Draft) -> Re
     let deed = Deed::new("document.replace", document.id);
     tx.journal(caller, deed.before(&Shown::of(old)).after(&Shown::of(&document)))?;
     Ok(Added { outcome: Outcome::Replaced, document })
-}
-
-fn make_collection(tx: &mut Tx<'_>, caller: &Caller, name: &String) -> Result<(), Fault> {
-    if tx.has(&COLLECTIONS, name)? {
-        return Ok(());
-    }
-    let collection = Collection {
-        id: tx.new_id(),
-        lineage: Lineage::born(tx.revision()),
-        name: name.clone(),
-        created_at: tx.now(),
-    };
-    tx.put(&COLLECTIONS, name, &collection)?;
-    tx.journal(caller, Deed::new("collection.add", name))
 }
 
 #[cfg(test)]

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use super::Assistant;
 use super::files::{self};
+use super::readers::Gate;
 use super::records::{
-    BY_CONTENT, BY_PATH, COLLECTIONS, Collection, DOCUMENTS, Document, EDITIONS, FILES, File,
-    HEADINGS, Headings, PASSAGES, Sha256, State, TEXT_PART, TEXTS, TO_EMBED, TO_READ, VECTORS, hex,
+    BY_CONTENT, BY_PATH, DOCUMENTS, Document, EDITIONS, FILES, File, HEADINGS, Headings, PASSAGES,
+    Sha256, State, TEXT_PART, TEXTS, TO_EMBED, TO_READ, VECTORS, hex,
 };
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
@@ -66,7 +67,7 @@ pub struct Listed {
     pub items: Vec<(Document, u32)>,
     /// How many there are in all.
     pub total: usize,
-    /// How many of all documents are in which state.
+    /// How many of all documents the caller may read are in which state.
     pub counts: Counts,
 }
 
@@ -93,13 +94,13 @@ impl Assistant {
     pub fn document(&self, caller: &Caller, id: Id) -> Result<(Document, u32), Fault> {
         caller.require(Right::ReadDocuments)?;
         self.store.read(|view| {
-            let document = find(view, id)?;
+            let document = Gate::at(view, caller).find(id)?;
             let embedded = embedded(view, &document)?;
             Ok((document, embedded))
         })
     }
 
-    /// Lists documents, newest first.
+    /// Lists documents that the caller may read, newest first.
     ///
     /// # Errors
     /// `right_missing`.
@@ -107,9 +108,13 @@ impl Assistant {
         caller.require(Right::ReadDocuments)?;
         let wanted = asked.containing.to_lowercase();
         self.store.read(|view| {
+            let gate = Gate::at(view, caller);
             let mut counts = Counts::default();
             let mut found = Vec::new();
             view.each(&DOCUMENTS, &all(), |_, document| {
+                if !gate.lets(&document.collection)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 counts.count(document.state);
                 let fits = asked.state.is_none_or(|state| state == document.state)
                     && asked.collection.as_ref().is_none_or(|c| *c == document.collection)
@@ -130,29 +135,6 @@ impl Assistant {
         })
     }
 
-    /// The collections, each with how many documents it has.
-    ///
-    /// # Errors
-    /// `right_missing`.
-    pub fn collections(&self, caller: &Caller) -> Result<Vec<(Collection, u64)>, Fault> {
-        caller.require(Right::ReadDocuments)?;
-        self.store.read(|view| {
-            let mut counts = std::collections::BTreeMap::<String, u64>::new();
-            view.each(&BY_PATH, &all(), |(collection, _), _| {
-                *counts.entry(collection).or_default() += 1;
-                Ok(ControlFlow::Continue(()))
-            })?;
-            let all = view.list(&COLLECTIONS, &all(), usize::MAX)?;
-            Ok(all
-                .into_iter()
-                .map(|(name, collection)| {
-                    let count = counts.get(&name).copied().unwrap_or(0);
-                    (collection, count)
-                })
-                .collect())
-        })
-    }
-
     /// Part of a document's text, at most [`TEXT_WINDOW_MAX`] characters, with its headings.
     ///
     /// # Errors
@@ -166,7 +148,7 @@ impl Assistant {
     ) -> Result<Window, Fault> {
         caller.require(Right::ReadDocuments)?;
         self.store.read(|view| {
-            let document = find(view, id)?;
+            let document = Gate::at(view, caller).find(id)?;
             let edition = document.edition.ok_or_else(|| {
                 Fault::conflict(
                     "document_unread",
@@ -192,19 +174,30 @@ impl Assistant {
     pub fn file(&self, caller: &Caller, id: Id) -> Result<(Document, File), Fault> {
         caller.require(Right::ReadDocuments)?;
         self.store.read(|view| {
-            let document = find(view, id)?;
+            let document = Gate::at(view, caller).find(id)?;
             let file =
                 view.get(&FILES, &document.sha256)?.ok_or_else(|| Fault::not_found("file"))?;
             Ok((document, file))
         })
     }
 
-    /// One part of a file's bytes.
+    /// One part of the bytes of a document's file; none once the document has another file.
+    /// Whether the caller may read it is asked for each part, so that a long download ends with it.
     ///
     /// # Errors
-    /// What the store says.
-    pub fn file_part(&self, hash: &Sha256, number: u32) -> Result<Option<Vec<u8>>, Fault> {
-        self.store.read(|view| files::part(view, hash, number))
+    /// `right_missing`, `not_found`.
+    pub fn file_part(
+        &self,
+        caller: &Caller,
+        id: Id,
+        hash: &Sha256,
+        number: u32,
+    ) -> Result<Option<Vec<u8>>, Fault> {
+        caller.require(Right::ReadDocuments)?;
+        self.store.read(|view| {
+            Gate::at(view, caller).find(id)?;
+            files::part(view, hash, number)
+        })
     }
 
     /// Deletes a document: no search finds it from now on.
@@ -215,7 +208,7 @@ impl Assistant {
         caller.require(Right::EditDocuments)?;
         let who = caller.clone();
         self.store.write_freeing(move |tx| {
-            let document = find(tx, id)?;
+            let document = Gate::at(tx, &who).find(id)?;
             forget_edition(tx, document.edition)?;
             tx.remove(&DOCUMENTS, &id)?;
             tx.remove(&BY_PATH, &(document.collection.clone(), document.path.clone()))?;
@@ -234,7 +227,7 @@ impl Assistant {
         caller.require(Right::EditDocuments)?;
         let who = caller.clone();
         let document = self.store.write(move |tx| {
-            let mut document = find(tx, id)?;
+            let mut document = Gate::at(tx, &who).find(id)?;
             document.state = State::Queued;
             document.failure = None;
             document.lineage = document.lineage.then(tx.revision());
@@ -249,8 +242,8 @@ impl Assistant {
     }
 }
 
-/// The document of that name, or `not_found`.
-pub(super) fn find(reader: &impl Reader, id: Id) -> Result<Document, Fault> {
+/// The document that another row names; whether the caller may read it was asked before.
+pub(super) fn standing(reader: &impl Reader, id: Id) -> Result<Document, Fault> {
     reader.get(&DOCUMENTS, &id)?.ok_or_else(|| Fault::not_found("document"))
 }
 

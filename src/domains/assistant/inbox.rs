@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::Assistant;
 use super::adding::Incoming;
 use super::files::Spooled;
-use super::records::{SEEN, Seen};
+use super::records::{COLLECTIONS, Readers, SEEN, Seen};
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
@@ -57,7 +57,7 @@ impl Assistant {
                 {
                     return Err(fault);
                 }
-                Err(fault) => refused.push(format!("{path}: {}", fault.message)),
+                Err(fault) => refused.push(self.told(&path, &fault)?),
             }
             self.store.write(move |tx| tx.put(&SEEN, &path, &now))?;
         }
@@ -74,6 +74,19 @@ impl Assistant {
             }
         }
         Ok(())
+    }
+
+    /// What health tells of a file that was refused. Whoever is signed in reads it, so the name of a
+    /// file on its way into a closed collection stays untold.
+    fn told(&self, path: &str, fault: &Fault) -> Result<String, Fault> {
+        let (collection, _) = path.split_once('/').unwrap_or(("", path));
+        let usual = self.settings.documents.collection.clone();
+        let name = if collection.is_empty() { usual } else { collection.to_owned() };
+        let found = self.store.read(|view| view.get(&COLLECTIONS, &name))?;
+        if found.is_some_and(|found| found.readers != Readers::Everyone) {
+            return Ok(format!("A file for a closed collection: {}", fault.message));
+        }
+        Ok(format!("{path}: {}", fault.message))
     }
 
     /// The first folder names the collection; files beside it go into the usual one.

@@ -1,6 +1,7 @@
 //! Documents, passages and search: the person with a question gets passages with their sources.
 
 pub mod adding;
+pub mod collections;
 pub mod documents;
 pub mod eval;
 mod files;
@@ -9,10 +10,12 @@ pub mod fusion;
 mod inbox;
 mod meaning;
 pub mod passages;
+pub mod readers;
 mod reading;
 pub mod records;
 pub mod routes;
 pub mod search;
+pub mod steps;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

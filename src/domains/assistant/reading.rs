@@ -97,7 +97,8 @@ impl Assistant {
         let mut out = fs::File::create(&path).map_err(spool)?;
         for number in 0..file.parts {
             let part = self
-                .file_part(&document.sha256, number)?
+                .store
+                .read(|view| files::part(view, &document.sha256, number))?
                 .ok_or_else(|| Fault::not_found("file"))?;
             if number == 0 {
                 first = part.get(..part.len().min(FIRST_BYTES)).unwrap_or_default().to_vec();

@@ -1,5 +1,7 @@
 //! Documents, their editions, passages and vectors, and their tables.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::clock::Moment;
@@ -130,6 +132,24 @@ pub struct Collection {
     pub name: String,
     /// When it was made.
     pub created_at: Moment,
+    /// Who reads it.
+    pub readers: Readers,
+}
+
+/// Who reads a collection, among those who may read documents at all; see
+/// [`may_read`](super::readers::may_read).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Readers {
+    /// Everyone.
+    #[default]
+    Everyone,
+    /// Those who have one of these roles, and these users.
+    Only {
+        /// The names of the roles.
+        roles: BTreeSet<String>,
+        /// The users' names of record.
+        users: BTreeSet<Id>,
+    },
 }
 
 /// A file's bytes, kept once however many documents have them.
@@ -192,7 +212,7 @@ pub struct Seen {
     pub modified: Moment,
 }
 
-records!(Document, Collection, File, Edition, Headings, Passage, Seen);
+records!(Document, Collection = 2, File, Edition, Headings, Passage, Seen);
 
 /// The number that indexes know a passage by.
 pub fn passage_number(place: Place) -> u64 {

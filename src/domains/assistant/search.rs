@@ -1,6 +1,10 @@
 //! Search: by words and by meaning at once, fused, checked against the store, with sources.
+//!
+//! Who may read what is asked twice. Before: passages that are closed to the caller never take a place
+//! among those proposed. After: each passage is answered only if its collection is open to the caller
+//! at the moment its words are taken, so that a change between the two counts at once.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
@@ -9,14 +13,13 @@ use std::time::Duration;
 use super::documents::Counts;
 use super::following::Progress;
 use super::fusion::{Fused, fuse};
-use super::records::{
-    COLLECTIONS, DOCUMENTS, EDITIONS, Edition, PASSAGES, Passage, TO_EMBED, place_of,
-};
+use super::readers::Gate;
+use super::records::{DOCUMENTS, EDITIONS, Edition, PASSAGES, Passage, TO_EMBED, place_of};
 use super::{Assistant, Known};
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
-use crate::engines::fulltext::{Filter, Hits};
+use crate::engines::fulltext::{Filter, Hits, Terms};
 use crate::store::{Reader, all};
 
 /// The longest question, bytes.
@@ -79,6 +82,22 @@ pub struct Found {
     pub corrected: Vec<(String, Vec<String>)>,
 }
 
+/// What the indexes propose for a question, before the store is asked.
+#[derive(Debug)]
+pub struct Proposed {
+    passages: Vec<Fused>,
+    terms: Terms,
+    by_words_alone: bool,
+    corrected: Vec<(String, Vec<String>)>,
+}
+
+impl Proposed {
+    /// The numbers of the passages in the indexes, best first.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.passages.iter().map(|one| one.id)
+    }
+}
+
 /// How the documents and their indexes are.
 #[derive(Debug, Clone)]
 pub struct Status {
@@ -101,47 +120,58 @@ pub struct Status {
 }
 
 impl Assistant {
-    /// Answers a question with passages.
+    /// Answers a question with passages that the caller may read.
     ///
     /// # Errors
-    /// `right_missing`, `empty_query`, `query_too_long`, `not_found` for an unknown collection.
+    /// `right_missing`, `empty_query`, the fields at fault, `not_found` for a collection that is not
+    /// there or closed to the caller.
     pub fn search(&self, caller: &Caller, question: &Question) -> Result<Found, Fault> {
+        let proposed = self.propose(caller, question)?;
+        self.answer(caller, question, proposed)
+    }
+
+    /// The first half of [`search`](Self::search): what the indexes propose among the collections
+    /// that are open to the caller now.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn propose(&self, caller: &Caller, question: &Question) -> Result<Proposed, Fault> {
         caller.require(Right::ReadDocuments)?;
-        let query = question.query.trim();
-        if query.is_empty() {
-            return Err(Fault::field("query", "string_too_short", "'query' must not be empty."));
-        }
-        if query.len() > QUERY_MAX {
-            return Err(Fault::field(
-                "query",
-                "string_too_long",
-                format!("'query' has more than {QUERY_MAX} bytes."),
-            ));
-        }
-        if question.top == 0 || question.top > TOP_MAX {
-            return Err(Fault::field(
-                "top_k",
-                "less_than_equal",
-                format!("'top_k' is from 1 to {TOP_MAX}."),
-            ));
-        }
-        if let Some(name) = &question.collection
-            && !self.store.read(|view| view.has(&COLLECTIONS, name))?
-        {
-            return Err(Fault::not_found("collection"));
-        }
+        let query = checked(question)?;
+        let filter = self.filter_for(caller, question)?;
         self.note_search();
-        let filter = filter_of(question);
         let (hits, dense) = self.retrieve(query, &filter)?;
         let by_words_alone = dense.is_none();
-        let fused = self.fused(&hits, dense)?;
-        let answers = self.store.read(|view| {
+        let passages = self.fused(&hits, dense)?;
+        Ok(Proposed { passages, terms: hits.terms, by_words_alone, corrected: hits.corrected })
+    }
+
+    /// The second half of [`search`](Self::search): what is still there, and still open to the caller.
+    ///
+    /// # Errors
+    /// `right_missing`, or what the store says.
+    pub fn answer(
+        &self,
+        caller: &Caller,
+        question: &Question,
+        proposed: Proposed,
+    ) -> Result<Found, Fault> {
+        caller.require(Right::ReadDocuments)?;
+        let Proposed { passages, terms, by_words_alone, mut corrected } = proposed;
+        let words = self.words();
+        let mut answers = self.store.read(|view| {
+            let gate = Gate::at(view, caller);
             let mut answers = Vec::with_capacity(question.top);
-            for one in &fused {
+            for one in &passages {
                 // What was deleted or replaced since the index last caught up is not there any more.
                 let place = place_of(one.id);
-                let Some(passage) = view.get(&PASSAGES, &place)? else { continue };
                 let Some(edition) = view.get(&EDITIONS, &place.0)? else { continue };
+                if !gate.lets(&edition.collection)? {
+                    // Closed since it was proposed: nor may its spellings be told.
+                    corrected.clear();
+                    continue;
+                }
+                let Some(passage) = view.get(&PASSAGES, &place)? else { continue };
                 answers.push(Answer {
                     number: one.id,
                     score: one.score,
@@ -157,16 +187,30 @@ impl Assistant {
             }
             Ok(answers)
         })?;
-        let words = self.words();
-        let answers = answers
-            .into_iter()
-            .map(|mut answer| {
-                answer.highlights =
-                    words.highlights(&answer.passage.text, &answer.edition.language, &hits.terms);
-                answer
-            })
-            .collect();
-        Ok(Found { answers, by_words_alone, corrected: hits.corrected })
+        for answer in &mut answers {
+            answer.highlights =
+                words.highlights(&answer.passage.text, &answer.edition.language, &terms);
+        }
+        Ok(Found { answers, by_words_alone, corrected })
+    }
+
+    /// The question's own conditions, and the collections that are open to the caller now.
+    fn filter_for(&self, caller: &Caller, question: &Question) -> Result<Filter, Fault> {
+        let collections = self.store.read(|view| {
+            let gate = Gate::at(view, caller);
+            match &question.collection {
+                None => gate.readable(),
+                Some(name) if gate.lets(name)? => Ok(Some(vec![name.clone()])),
+                Some(_) => Err(Fault::not_found("collection")),
+            }
+        })?;
+        Ok(Filter {
+            collections,
+            language: question.language.clone(),
+            path_prefix: question.path.clone(),
+            date_from: question.from.map(|m| m.0),
+            date_to: question.until.map(|m| m.0),
+        })
     }
 
     /// Both retrievers at once: the words on this thread, the meaning on another.
@@ -215,11 +259,20 @@ impl Assistant {
         } else if filter.is_open() {
             vectors.search(vector, depth, None)?
         } else {
-            let editions = self.desk.editions.read().unwrap_or_else(PoisonError::into_inner);
-            let allow = |id| editions.get(&place_of(id).0).is_some_and(|known| known.fits(filter));
+            let fitting = self.fitting(filter);
+            let allow = |id| fitting.contains(&place_of(id).0);
             vectors.search(vector, depth, Some(&allow))?
         };
         Ok(Some(Dense { vector: vector.to_vec(), near }))
+    }
+
+    /// The editions within a question's conditions: looked at once, not for each of their passages.
+    fn fitting(&self, filter: &Filter) -> HashSet<u32> {
+        let names = filter.collections.as_ref();
+        let names = names.map(|names| names.iter().map(String::as_str).collect());
+        let editions = self.desk.editions.read().unwrap_or_else(PoisonError::into_inner);
+        let fitting = editions.iter().filter(|(_, known)| known.fits(names.as_ref(), filter));
+        fitting.map(|(number, _)| *number).collect()
     }
 
     fn fused(&self, hits: &Hits, dense: Option<Dense>) -> Result<Vec<Fused>, Fault> {
@@ -300,14 +353,27 @@ struct Dense {
     near: Vec<(u64, f32)>,
 }
 
-fn filter_of(question: &Question) -> Filter {
-    Filter {
-        collections: question.collection.clone().map(|name| vec![name]),
-        language: question.language.clone(),
-        path_prefix: question.path.clone(),
-        date_from: question.from.map(|m| m.0),
-        date_to: question.until.map(|m| m.0),
+/// The words of a question that can be asked.
+fn checked(question: &Question) -> Result<&str, Fault> {
+    let query = question.query.trim();
+    if query.is_empty() {
+        return Err(Fault::field("query", "string_too_short", "'query' must not be empty."));
     }
+    if query.len() > QUERY_MAX {
+        return Err(Fault::field(
+            "query",
+            "string_too_long",
+            format!("'query' has more than {QUERY_MAX} bytes."),
+        ));
+    }
+    if question.top == 0 || question.top > TOP_MAX {
+        return Err(Fault::field(
+            "top_k",
+            "less_than_equal",
+            format!("'top_k' is from 1 to {TOP_MAX}."),
+        ));
+    }
+    Ok(query)
 }
 
 impl Known {
@@ -320,8 +386,9 @@ impl Known {
         }
     }
 
-    fn fits(&self, filter: &Filter) -> bool {
-        filter.collections.as_ref().is_none_or(|names| names.contains(&self.collection))
+    /// Whether it is in one of the collections of these names, and within the other conditions.
+    fn fits(&self, names: Option<&HashSet<&str>>, filter: &Filter) -> bool {
+        names.is_none_or(|names| names.contains(self.collection.as_str()))
             && filter.language.as_ref().is_none_or(|language| *language == self.language)
             && filter.path_prefix.as_ref().is_none_or(|front| self.path.starts_with(front))
             && filter.date_from.is_none_or(|from| self.date.0 >= from)

@@ -1,28 +1,45 @@
-//! The roles every box begins with, and what each may do (planning-tomatoplan.md §4.2).
+//! Roles: those every box begins with (planning-tomatoplan.md §4.2), those a site adds, and what a user may do.
 
-use crate::base::caller::{Right, Rights};
+use super::records::{GRANTS, ROLES, Role, USERS, User};
+use super::users::{check_name, wrong};
+use super::{Identity, records};
+use crate::base::caller::{Caller, Right, Rights};
+use crate::base::clock::Moment;
+use crate::base::fault::{Fault, Field};
+use crate::base::id::Lineage;
+use crate::store::{Deed, Reader, Store, Tx, all, under};
 
-/// A role that is built in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Role {
-    /// Its name on the wire.
-    pub name: &'static str,
-    /// What it may do.
-    pub rights: &'static [Right],
+/// The role that holds every right there is, whatever its record says.
+pub const ADMIN: &str = "admin";
+/// Roles a site may have.
+const ROLES_MAX: usize = 200;
+/// The longest description, characters.
+const DESCRIPTION_MAX: usize = 300;
+
+/// A role that every box begins with.
+struct BuiltIn {
+    name: &'static str,
+    description: &'static str,
+    rights: &'static [Right],
 }
 
 use Right::{
-    AdminAccess, EditDocuments, EditDriverPlanning, EditPastPlanning, EditPastPlanningAdvanced,
-    EditPlanning, GeneratePlanning, ManageAnnouncementsConfig, ManageDrivers, ManageFinance,
-    ManageRights, ManageVoyages, ReadDocuments, SendAnnouncements, ViewAnalyse, ViewDrivers,
-    ViewFinance, ViewPlanning, ViewSauron,
+    EditDocuments, EditDriverPlanning, EditPastPlanning, EditPastPlanningAdvanced, EditPlanning,
+    ManageAnnouncementsConfig, ManageDrivers, ManageFinance, ManageVoyages, ReadDocuments,
+    SendAnnouncements, UseAssistant, UseAttendance, UsePlugins, UseRemote, ViewAnalyse,
+    ViewAttendance, ViewDrivers, ViewFinance, ViewJobs, ViewPlanning, ViewRemote,
 };
 
-/// The roles, weakest first.
-pub const ROLES: &[Role] = &[
-    Role { name: "viewer", rights: &[ViewPlanning, ViewDrivers, ReadDocuments] },
-    Role {
+/// TomatoPlan's seven, then those that Chrona's and Krown's clients name.
+const BUILT_IN: &[BuiltIn] = &[
+    BuiltIn {
+        name: "viewer",
+        description: "Sees the planning, changes nothing.",
+        rights: &[ViewPlanning, ViewDrivers, ReadDocuments, UseAssistant, UseAttendance],
+    },
+    BuiltIn {
         name: "planner",
+        description: "Plans missions and voyages.",
         rights: &[
             ViewPlanning,
             EditPlanning,
@@ -31,10 +48,15 @@ pub const ROLES: &[Role] = &[
             SendAnnouncements,
             ReadDocuments,
             EditDocuments,
+            UseAssistant,
+            UseAttendance,
+            UsePlugins,
+            ViewJobs,
         ],
     },
-    Role {
+    BuiltIn {
         name: "planner_advanced",
+        description: "Plans, corrects the past and sees the money.",
         rights: &[
             ViewPlanning,
             EditPlanning,
@@ -47,67 +69,451 @@ pub const ROLES: &[Role] = &[
             ManageAnnouncementsConfig,
             ReadDocuments,
             EditDocuments,
+            UseAssistant,
+            UseAttendance,
+            UsePlugins,
+            ViewJobs,
         ],
     },
-    Role {
+    BuiltIn {
         name: "driver_admin",
-        rights: &[ViewPlanning, ViewDrivers, ManageDrivers, EditDriverPlanning, ReadDocuments],
-    },
-    Role {
-        name: "finance",
-        rights: &[ViewPlanning, ViewDrivers, ViewFinance, ManageFinance, ReadDocuments],
-    },
-    Role {
-        name: "analyse",
-        rights: &[ViewPlanning, ViewDrivers, ViewFinance, ViewAnalyse, ReadDocuments],
-    },
-    Role {
-        name: "admin",
+        description: "Keeps the chauffeurs and their absences.",
         rights: &[
             ViewPlanning,
-            EditPlanning,
             ViewDrivers,
             ManageDrivers,
             EditDriverPlanning,
-            ManageRights,
-            ManageVoyages,
-            GeneratePlanning,
-            EditPastPlanning,
-            EditPastPlanningAdvanced,
+            ReadDocuments,
+            UseAssistant,
+            UseAttendance,
+            ViewAttendance,
+        ],
+    },
+    BuiltIn {
+        name: "finance",
+        description: "Keeps subcontractors, tariffs and revenue.",
+        rights: &[
+            ViewPlanning,
+            ViewDrivers,
             ViewFinance,
             ManageFinance,
-            ViewAnalyse,
-            ViewSauron,
-            SendAnnouncements,
-            ManageAnnouncementsConfig,
-            AdminAccess,
             ReadDocuments,
-            EditDocuments,
+            UseAssistant,
+            UseAttendance,
         ],
+    },
+    BuiltIn {
+        name: "analyse",
+        description: "Reads the statistics and the money.",
+        rights: &[
+            ViewPlanning,
+            ViewDrivers,
+            ViewFinance,
+            ViewAnalyse,
+            ReadDocuments,
+            UseAssistant,
+            UseAttendance,
+        ],
+    },
+    BuiltIn { name: ADMIN, description: "May do everything.", rights: Right::ALL },
+    BuiltIn {
+        name: "user",
+        description: "An employee: own devices, own passes, own punches.",
+        rights: &[UseAttendance, ReadDocuments, UseAssistant],
+    },
+    BuiltIn {
+        name: "manager",
+        description: "An employee who sees everybody's presence.",
+        rights: &[UseAttendance, ViewAttendance, ReadDocuments, UseAssistant],
+    },
+    BuiltIn {
+        name: "readonly",
+        description: "Sees own servers and sessions, connects to nothing.",
+        rights: &[ViewRemote, ReadDocuments, UseAssistant, UseAttendance],
+    },
+    BuiltIn {
+        name: "operator",
+        description: "Works on own servers.",
+        rights: &[ViewRemote, UseRemote, ReadDocuments, UseAssistant, UseAttendance],
     },
 ];
 
-/// The role of that name.
-pub fn named(name: &str) -> Option<&'static Role> {
-    ROLES.iter().find(|role| role.name == name)
+/// Writes the built-in roles that are not there yet; what a site has changed of one stays.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn lay_built_in(store: &Store) -> Result<(), Fault> {
+    let missing: Vec<&BuiltIn> = store.read(|view| {
+        let mut missing = Vec::new();
+        for role in BUILT_IN {
+            if !view.has(&ROLES, &role.name.to_owned())? {
+                missing.push(role);
+            }
+        }
+        Ok(missing)
+    })?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    store.write(move |tx| {
+        for built_in in missing {
+            let draft = RoleDraft {
+                name: built_in.name.to_owned(),
+                description: built_in.description.to_owned(),
+                rights: built_in.rights.iter().map(|r| r.name().to_owned()).collect(),
+                second_factor: false,
+            };
+            lay(tx, &Caller::task("identity"), draft, true)?;
+        }
+        Ok(())
+    })
 }
 
-/// What a user may do: everything for a system administrator, else what the role says.
-pub fn rights_of(role: &str, is_system_admin: bool) -> Rights {
-    if is_system_admin {
-        return Rights::EVERY;
+/// What a user may do now, and whether its role asks for a second factor.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn rights_of(
+    reader: &impl Reader,
+    user: &User,
+    now: Moment,
+) -> Result<(Rights, bool), Fault> {
+    let role = reader.get(&ROLES, &user.role)?;
+    let second_factor = role.as_ref().is_some_and(|role| role.second_factor);
+    if user.is_system_admin || user.role == ADMIN {
+        return Ok((Rights::EVERY, second_factor));
     }
-    named(role).map_or(Rights::NONE, |role| role.rights.iter().copied().collect())
+    // A user without a role sees the planning and nothing else (planning-tomatoplan.md §4.2).
+    let of_role = role.map_or(Rights::NONE.with(ViewPlanning), |role| named(&role.rights));
+    let mut rights = of_role;
+    reader.each(&GRANTS, &under(&user.id), |_, grant| {
+        if grant.until.is_none_or(|until| now < until)
+            && let Some(right) = Right::named(&grant.right)
+        {
+            rights = rights.with(right);
+        }
+        Ok(std::ops::ControlFlow::Continue(()))
+    })?;
+    Ok((rights, second_factor))
+}
+
+/// The rights of those names; unknown names give nothing.
+fn named(names: &[String]) -> Rights {
+    names.iter().filter_map(|name| Right::named(name)).collect()
+}
+
+/// What a role's users may do.
+pub fn rights_of_role(role: &Role) -> Rights {
+    if role.name == ADMIN { Rights::EVERY } else { named(&role.rights) }
+}
+
+/// A role to be.
+#[derive(Debug, Clone, Default)]
+pub struct RoleDraft {
+    /// Its name: lower-case letters, digits and `_`.
+    pub name: String,
+    /// What it is for, in a line.
+    pub description: String,
+    /// The names of its rights.
+    pub rights: Vec<String>,
+    /// Whether its users need a second factor.
+    pub second_factor: bool,
+}
+
+/// What to change of a role; none leaves as it is.
+#[derive(Debug, Clone, Default)]
+pub struct RoleEdit {
+    /// What it is for.
+    pub description: Option<String>,
+    /// The names of its rights.
+    pub rights: Option<Vec<String>>,
+    /// Whether its users need a second factor.
+    pub second_factor: Option<bool>,
+}
+
+/// A role with how many users have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleHeld {
+    /// The role.
+    pub role: Role,
+    /// How many users have it, closed accounts included.
+    pub users: usize,
+}
+
+impl Identity {
+    /// Every role by name.
+    ///
+    /// # Errors
+    /// `right_missing`.
+    pub fn list_roles(&self, caller: &Caller) -> Result<Vec<RoleHeld>, Fault> {
+        caller.require(Right::ManageRights)?;
+        self.store.read(|view| {
+            let users = view.list(&USERS, &all(), usize::MAX)?;
+            let roles = view.list(&ROLES, &all(), usize::MAX)?;
+            let held = |name: &str| users.iter().filter(|(_, user)| user.role == name).count();
+            Ok(roles
+                .into_iter()
+                .map(|(name, role)| RoleHeld { users: held(&name), role })
+                .collect())
+        })
+    }
+
+    /// Whether there is a role of that name.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn role_exists(&self, name: &str) -> Result<bool, Fault> {
+        self.store.read(|view| view.has(&ROLES, &name.to_owned()))
+    }
+
+    /// Adds a role.
+    ///
+    /// # Errors
+    /// `right_missing`, `step_up_required`, `right_not_held`, the fields at fault, `role_exists`.
+    pub fn add_role(&self, caller: &Caller, draft: RoleDraft) -> Result<Role, Fault> {
+        caller.require(Right::ManageRights)?;
+        caller.fresh(self.clock.now())?;
+        let mut fields = Vec::new();
+        check_role_name(&draft.name, &mut fields);
+        check_description(&draft.description, &mut fields);
+        check_rights(&draft.rights, &mut fields);
+        if !fields.is_empty() {
+            return Err(Fault::fields(fields));
+        }
+        holds(caller, named(&draft.rights))?;
+        let who = caller.clone();
+        self.store.write_once(caller, "role.add", move |tx| {
+            if tx.has(&ROLES, &draft.name)? {
+                return Err(Fault::conflict(
+                    "role_exists",
+                    format!("There is a role '{}' already.", draft.name),
+                ));
+            }
+            if tx.list(&ROLES, &all(), ROLES_MAX)?.len() >= ROLES_MAX {
+                return Err(Fault::conflict(
+                    "roles_too_many",
+                    format!("There are {ROLES_MAX} roles already."),
+                ));
+            }
+            lay(tx, &who, draft, false)
+        })
+    }
+
+    /// Changes a role; its users may do the new things, and no longer the old, at their next request.
+    ///
+    /// # Errors
+    /// `right_missing`, `step_up_required`, `right_not_held`, `not_found`, `role_fixed` for the rights
+    /// of `admin`, the fields at fault.
+    pub fn edit_role(&self, caller: &Caller, number: u64, edit: RoleEdit) -> Result<Role, Fault> {
+        caller.require(Right::ManageRights)?;
+        caller.fresh(self.clock.now())?;
+        let mut fields = Vec::new();
+        if let Some(description) = &edit.description {
+            check_description(description, &mut fields);
+        }
+        if let Some(rights) = &edit.rights {
+            check_rights(rights, &mut fields);
+        }
+        if !fields.is_empty() {
+            return Err(Fault::fields(fields));
+        }
+        let who = caller.clone();
+        self.store.write(move |tx| {
+            let old = by_number(tx, number)?;
+            holds(&who, rights_of_role(&old))?;
+            let mut role = old.clone();
+            if let Some(description) = edit.description {
+                description.trim().clone_into(&mut role.description);
+            }
+            if let Some(rights) = edit.rights {
+                if role.name == ADMIN {
+                    return Err(Fault::conflict(
+                        "role_fixed",
+                        "The role 'admin' holds every right, always.",
+                    ));
+                }
+                holds(&who, named(&rights))?;
+                // What another version of the box calls a right is not this one's to take away.
+                let foreign = old.rights.iter().filter(|r| Right::named(r).is_none()).cloned();
+                role.rights = in_order(&rights).chain(foreign).collect();
+            }
+            role.second_factor = edit.second_factor.unwrap_or(role.second_factor);
+            role.lineage = old.lineage.then(tx.revision());
+            tx.put(&ROLES, &role.name, &role)?;
+            let deed = Deed::new("role.edit", &role.name).before(&Shown::of(&old));
+            tx.journal(&who, deed.after(&Shown::of(&role)))?;
+            Ok(role)
+        })
+    }
+
+    /// Deletes a role that nobody has.
+    ///
+    /// # Errors
+    /// `right_missing`, `step_up_required`, `not_found`, `role_built_in`, `role_in_use`.
+    pub fn delete_role(&self, caller: &Caller, number: u64) -> Result<(), Fault> {
+        caller.require(Right::ManageRights)?;
+        caller.fresh(self.clock.now())?;
+        let who = caller.clone();
+        self.store.write(move |tx| {
+            let role = by_number(tx, number)?;
+            if role.built_in {
+                return Err(Fault::conflict(
+                    "role_built_in",
+                    "The box began with this role; it can be changed, not deleted.",
+                ));
+            }
+            holds(&who, rights_of_role(&role))?;
+            let users = tx.list(&USERS, &all(), usize::MAX)?;
+            let held = users.iter().filter(|(_, user)| user.role == role.name).count();
+            if held > 0 {
+                return Err(Fault::conflict(
+                    "role_in_use",
+                    format!("{held} users have this role; give them another first."),
+                ));
+            }
+            tx.remove(&ROLES, &role.name)?;
+            tx.journal(&who, Deed::new("role.delete", &role.name).before(&Shown::of(&role)))
+        })
+    }
+}
+
+/// Nobody gives, or takes in hand, a right they do not hold themselves.
+///
+/// # Errors
+/// `right_not_held`.
+pub(super) fn holds(caller: &Caller, rights: Rights) -> Result<(), Fault> {
+    if caller.rights.covers(rights) {
+        return Ok(());
+    }
+    let beyond = rights.list().find(|right| !caller.rights.holds(*right));
+    Err(Fault::forbidden(
+        "right_not_held",
+        format!(
+            "This goes beyond your own rights ('{}').",
+            beyond.map_or("is_system_admin", Right::name)
+        ),
+    ))
+}
+
+fn by_number(reader: &impl Reader, number: u64) -> Result<Role, Fault> {
+    let roles = reader.list(&ROLES, &all(), usize::MAX)?;
+    let found = roles.into_iter().map(|(_, role)| role).find(|role| role.number == number);
+    found.ok_or_else(|| Fault::not_found("role"))
+}
+
+fn lay(
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    draft: RoleDraft,
+    built_in: bool,
+) -> Result<records::Role, Fault> {
+    let roles = tx.list(&ROLES, &all(), usize::MAX)?;
+    let number = roles.iter().map(|(_, role)| role.number).max().unwrap_or(0) + 1;
+    let role = Role {
+        id: tx.new_id(),
+        lineage: Lineage::born(tx.revision()),
+        number,
+        description: draft.description.trim().to_owned(),
+        rights: in_order(&draft.rights).collect(),
+        second_factor: draft.second_factor,
+        built_in,
+        created_at: tx.now(),
+        name: draft.name,
+    };
+    tx.put(&ROLES, &role.name, &role)?;
+    tx.journal(caller, Deed::new("role.add", &role.name).after(&Shown::of(&role)))?;
+    Ok(role)
+}
+
+/// The known ones among the names, once each, in the order answers list them.
+fn in_order(names: &[String]) -> impl Iterator<Item = String> {
+    named(names).list().map(|right| right.name().to_owned())
+}
+
+fn check_role_name(name: &str, fields: &mut Vec<Field>) {
+    check_name("name", name, fields);
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if !name.is_empty() && !name.chars().all(plain) {
+        fields.push(wrong(
+            "name",
+            "string_pattern",
+            "'name' has lower-case letters, digits and _.",
+        ));
+    }
+}
+
+fn check_description(description: &str, fields: &mut Vec<Field>) {
+    if description.chars().count() > DESCRIPTION_MAX {
+        fields.push(wrong(
+            "description",
+            "string_too_long",
+            format!("'description' has more than {DESCRIPTION_MAX} characters."),
+        ));
+    }
+}
+
+fn check_rights(rights: &[String], fields: &mut Vec<Field>) {
+    for (at, name) in rights.iter().enumerate() {
+        if Right::named(name).is_none() {
+            let mut field = wrong("rights", "enum", format!("There is no permission '{name}'."));
+            field.place.push(at.to_string());
+            fields.push(field);
+        }
+    }
+}
+
+/// What journals show of a role.
+#[derive(serde::Serialize)]
+struct Shown<'r> {
+    description: &'r str,
+    rights: &'r [String],
+    second_factor: bool,
+}
+
+impl<'r> Shown<'r> {
+    fn of(role: &'r Role) -> Self {
+        Self {
+            description: &role.description,
+            rights: &role.rights,
+            second_factor: role.second_factor,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// planning-tomatoplan.md §4.2, column by column; `x` where the role holds the permission.
+    const MATRIX: &[(&str, &str)] = &[
+        ("view_planning", "xxxxxxx"),
+        ("edit_planning", " xx   x"),
+        ("view_drivers", "xxxxxxx"),
+        ("manage_drivers", "   x  x"),
+        ("edit_driver_planning", "   x  x"),
+        ("manage_rights", "      x"),
+        ("manage_voyages", " xx   x"),
+        ("generate_planning", "      x"),
+        ("edit_past_planning", "  x   x"),
+        ("edit_past_planning_advanced", "  x   x"),
+        ("view_finance", "  x xxx"),
+        ("manage_finance", "    x x"),
+        ("view_analyse", "     xx"),
+        ("view_sauron", "      x"),
+        ("send_announcements", " xx   x"),
+        ("manage_announcements_config", "  x   x"),
+        ("admin_access", "      x"),
+    ];
+
     #[test]
-    fn the_administrator_holds_every_right_there_is() {
-        assert!(Right::ALL.iter().all(|right| rights_of("admin", false).holds(*right)));
-        assert!(!rights_of("viewer", false).holds(Right::EditDocuments));
-        assert_eq!(rights_of("nobody", false), Rights::NONE);
+    fn the_seven_roles_hold_exactly_what_tomatoplan_gives_them() {
+        assert_eq!(MATRIX.len(), 17);
+        for (at, (right, row)) in MATRIX.iter().enumerate() {
+            assert_eq!(Right::ALL[at].name(), *right);
+            for (role, mark) in BUILT_IN.iter().zip(row.chars()) {
+                let holds = role.rights.iter().any(|r| r.name() == *right);
+                assert_eq!(holds, mark == 'x', "{} {right}", role.name);
+            }
+        }
     }
 }

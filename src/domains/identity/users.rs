@@ -1,12 +1,15 @@
-//! The users' desk: create, list, change, and what a name and a password must be like.
+//! The users' desk: create, list, change, reset, close, and what a name and a password must be like.
 
 use zeroize::Zeroizing;
 
-use super::records::{USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
-use super::{Identity, SetUp, end_sessions_of, roles};
-use crate::base::caller::{Caller, Right};
+use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
+use super::sessions::end_sessions_of;
+use super::{Identity, places, roles, second_factor};
+use crate::base::caller::{Caller, Right, Rights, Who};
+use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
 use crate::base::id::{Id, Lineage};
+use crate::engines::secrets;
 use crate::store::{Deed, Reader, Tx, all};
 
 /// The longest name of a person or a site, characters.
@@ -15,11 +18,14 @@ const NAME_MAX: usize = 100;
 const NAME_IN_PASSWORD: usize = 4;
 /// The longest password, bytes; Argon2 takes more, a person does not need more.
 const PASSWORD_MAX: usize = 1024;
+/// Random bytes of a temporary password: 16 characters, typed once.
+const TEMPORARY_BYTES: usize = 12;
 
 /// A user to be.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a box that an administrator ticks")]
 pub struct Draft {
-    /// The name to sign in with.
+    /// The name to sign in with; the e-mail address when empty.
     pub username: String,
     /// An e-mail address, or nothing.
     pub email: String,
@@ -31,10 +37,14 @@ pub struct Draft {
     pub is_system_admin: bool,
     /// The language of its pages; empty for the site's.
     pub language: String,
-    /// The first password.
+    /// The first password; a temporary one is made when it is empty.
     pub password: Zeroizing<String>,
     /// Whether that password must be changed at the first sign-in.
     pub must_change_password: bool,
+    /// Whether it may not sign in yet.
+    pub disabled: bool,
+    /// Whether it may sign in without a password from workstations that the settings name.
+    pub workstation: bool,
 }
 
 /// What to change of a user; none leaves as it is.
@@ -42,26 +52,62 @@ pub struct Draft {
 pub struct Edit {
     /// How it is shown.
     pub display_name: Option<String>,
+    /// The e-mail address; empty takes it away.
+    pub email: Option<String>,
+    /// The language of its pages; empty for the site's.
+    pub language: Option<String>,
     /// The role's name.
     pub role: Option<String>,
     /// Whether it may sign in.
     pub active: Option<bool>,
+    /// Whether it may do everything.
+    pub is_system_admin: Option<bool>,
     /// A new password.
     pub password: Option<Zeroizing<String>>,
+    /// Whether the password must be changed at the next sign-in.
+    pub must_change_password: Option<bool>,
+    /// Whether it may sign in without a password from workstations that the settings name.
+    pub workstation: Option<bool>,
+}
+
+/// A user as lists show one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// The user.
+    pub user: User,
+    /// What it may do now.
+    pub rights: Rights,
+    /// Whether it has a second factor in force.
+    pub second_factor: bool,
+    /// When it last signed in.
+    pub last_login: Option<Moment>,
+}
+
+/// A user with the temporary password that was just made, which is told once.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// The user.
+    pub listed: Listed,
+    /// The temporary password, when one was made.
+    pub temporary: Option<Zeroizing<String>>,
+}
+
+/// A name without the domain before it (`SITE\anna`).
+pub(super) fn bare(name: &str) -> &str {
+    let name = name.trim();
+    name.rsplit(['\\', '/']).next().unwrap_or(name)
 }
 
 /// How names are compared: the part after a domain (`SITE\anna`), lower case.
 pub fn fold(name: &str) -> String {
-    let name = name.trim();
-    let bare = name.rsplit(['\\', '/']).next().unwrap_or(name);
-    bare.to_lowercase()
+    bare(name).to_lowercase()
 }
 
-fn wrong(name: &str, wrong: &'static str, message: impl Into<String>) -> Field {
+pub(super) fn wrong(name: &str, wrong: &'static str, message: impl Into<String>) -> Field {
     Field { place: vec!["body".into(), name.into()], wrong, message: message.into() }
 }
 
-fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
+pub(super) fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
     let length = name.trim().chars().count();
     if length == 0 {
         fields.push(wrong(field, "missing", format!("'{field}' must not be empty.")));
@@ -76,137 +122,416 @@ fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
     }
 }
 
-fn check_language(language: &str, may_be_empty: bool, fields: &mut Vec<Field>) {
+/// Checks what a new user is called.
+pub(super) fn check_names(
+    username: &str,
+    email: &str,
+    display_name: &str,
+    fields: &mut Vec<Field>,
+) {
+    check_name("username", username, fields);
+    // An address may be the name; anything else with an @ could be taken for somebody's address.
+    let is_address = username.contains('@') && username != email;
+    if username.contains(['\\', '/']) || is_address {
+        fields.push(wrong("username", "string_pattern", "'username' must not contain \\, / or @."));
+    }
+    check_email(email, fields);
+    if !display_name.is_empty() {
+        check_name("display_name", display_name, fields);
+    }
+}
+
+pub(super) fn check_language(language: &str, may_be_empty: bool, fields: &mut Vec<Field>) {
     if !(["fr", "en"].contains(&language) || may_be_empty && language.is_empty()) {
         fields.push(wrong("language", "enum", "'language' is 'fr' or 'en'."));
     }
 }
 
-/// Checks what the first run says of the site.
-///
-/// # Errors
-/// The fields at fault.
-pub(super) fn check_site(answers: &SetUp) -> Result<(), Fault> {
-    let mut fields = Vec::new();
-    check_name("site", &answers.site, &mut fields);
-    check_language(&answers.language, false, &mut fields);
-    if jiff::tz::TimeZone::get(&answers.time_zone).is_err() {
+pub(super) fn check_email(email: &str, fields: &mut Vec<Field>) {
+    let email = email.trim();
+    if email.is_empty() {
+        return;
+    }
+    let good = email
+        .split_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    let plain = !email.contains(['\\', '/', ' ']) && !email.chars().any(char::is_control);
+    if !good || !plain || email.chars().count() > NAME_MAX {
+        fields.push(wrong("email", "string_pattern", "'email' is not an address."));
+    }
+}
+
+/// Checks a new password against what a password must be like.
+pub(super) fn check_password(
+    place: &str,
+    password: &str,
+    username: &str,
+    min: usize,
+    fields: &mut Vec<Field>,
+) {
+    if password.chars().count() < min {
         fields.push(wrong(
-            "time_zone",
-            "enum",
-            format!("There is no time zone '{}'.", answers.time_zone),
+            place,
+            "string_too_short",
+            format!("A password has at least {min} characters; a short sentence is a good one."),
         ));
+    } else if password.len() > PASSWORD_MAX {
+        fields.push(wrong(
+            place,
+            "string_too_long",
+            format!("A password has at most {PASSWORD_MAX} bytes."),
+        ));
+    } else if is_plain(password) {
+        fields.push(wrong(
+            place,
+            "password_too_plain",
+            "A password is not one character again and again, nor a row of the keyboard.",
+        ));
+    } else if fold(username).chars().count() >= NAME_IN_PASSWORD
+        && password.to_lowercase().contains(&fold(username))
+    {
+        fields.push(wrong(place, "password_has_name", "A password must not contain the username."));
     }
-    let hex = answers.colour.strip_prefix('#');
-    if !hex.is_some_and(|h| h.len() == 6 && h.chars().all(|c| c.is_ascii_hexdigit())) {
-        fields.push(wrong("colour", "string_pattern", "'colour' is written #rrggbb."));
-    }
-    if fields.is_empty() { Ok(()) } else { Err(Fault::fields(fields)) }
+}
+
+/// Whether a password is one character again and again, or goes along the digits, the alphabet or a
+/// keyboard letter by letter, forwards or backwards: what is typed when a rule asks for length.
+fn is_plain(password: &str) -> bool {
+    const ROWS: [&str; 4] = [
+        "0123456789",
+        "abcdefghijklmnopqrstuvwxyz",
+        "azertyuiopqsdfghjklmwxcvbn",
+        "qwertyuiopasdfghjklzxcvbnm",
+    ];
+    let letters: Vec<char> = password.to_lowercase().chars().collect();
+    let goes = |next: &dyn Fn(char) -> Option<char>| {
+        letters.windows(2).all(|pair| matches!(pair, [a, b] if next(*a) == Some(*b)))
+    };
+    let along = |row: &str, a: char, step: usize| {
+        let at = row.chars().position(|c| c == a)?;
+        row.chars().nth((at + step) % row.len())
+    };
+    goes(&|a| Some(a))
+        || ROWS
+            .iter()
+            .any(|row| goes(&|a| along(row, a, 1)) || goes(&|a| along(row, a, row.len() - 1)))
+}
+
+/// A password that is told once and has to be changed.
+fn temporary() -> Result<Zeroizing<String>, Fault> {
+    let bytes = Zeroizing::new(secrets::random::<TEMPORARY_BYTES>()?);
+    Ok(Zeroizing::new(data_encoding::BASE64URL_NOPAD.encode(bytes.as_slice())))
 }
 
 impl Identity {
-    pub(super) fn check_password(&self, password: &str, username: &str, fields: &mut Vec<Field>) {
-        let min = self.settings.password_min;
-        if password.chars().count() < min {
-            fields.push(wrong(
-                "password",
-                "string_too_short",
-                format!(
-                    "A password has at least {min} characters; a short sentence is a good one."
-                ),
-            ));
-        } else if password.len() > PASSWORD_MAX {
-            fields.push(wrong(
-                "password",
-                "string_too_long",
-                format!("A password has at most {PASSWORD_MAX} bytes."),
-            ));
-        } else if fold(username).chars().count() >= NAME_IN_PASSWORD
-            && password.to_lowercase().contains(&fold(username))
-        {
-            fields.push(wrong(
-                "password",
-                "password_has_name",
-                "A password must not contain the username.",
-            ));
-        }
-    }
-
     /// Checks a draft before the costly hash is made.
     ///
     /// # Errors
     /// The fields at fault.
     pub(super) fn check_draft(&self, draft: &Draft) -> Result<(), Fault> {
         let mut fields = Vec::new();
-        check_name("username", &draft.username, &mut fields);
-        if draft.username.contains(['\\', '/', '@']) {
-            fields.push(wrong(
-                "username",
-                "string_pattern",
-                "'username' must not contain \\, / or @.",
-            ));
-        }
-        if !draft.email.is_empty() && !draft.email.contains('@') {
-            fields.push(wrong("email", "string_pattern", "'email' is not an address."));
-        }
-        if !draft.display_name.is_empty() {
-            check_name("display_name", &draft.display_name, &mut fields);
-        }
-        if roles::named(&draft.role).is_none() {
-            fields.push(wrong("role", "enum", format!("There is no role '{}'.", draft.role)));
+        check_names(&draft.username, &draft.email, &draft.display_name, &mut fields);
+        if !self.role_exists(&draft.role)? {
+            fields.push(no_role(&draft.role));
         }
         check_language(&draft.language, true, &mut fields);
-        self.check_password(&draft.password, &draft.username, &mut fields);
+        let min = self.settings.password_min;
+        check_password("password", &draft.password, &draft.username, min, &mut fields);
         if fields.is_empty() { Ok(()) } else { Err(Fault::fields(fields)) }
     }
 
-    /// Adds a user.
+    /// Adds a user. Without a password it gets a temporary one, which is told once.
     ///
     /// # Errors
-    /// `right_missing`, the fields at fault, `user_exists`.
-    pub fn add_user(&self, caller: &Caller, draft: Draft) -> Result<User, Fault> {
+    /// `right_missing`, `right_not_held`, the fields at fault, `user_exists`; `step_up_required` for an
+    /// administrator.
+    pub fn add_user(&self, caller: &Caller, mut draft: Draft) -> Result<Told, Fault> {
         caller.require(Right::ManageRights)?;
+        if draft.username.trim().is_empty() {
+            draft.email.trim().clone_into(&mut draft.username);
+        }
+        let mut told = None;
+        if draft.password.is_empty() {
+            draft.password = temporary()?;
+            draft.must_change_password = true;
+            told = Some(draft.password.clone());
+        }
         self.check_draft(&draft)?;
+        self.may_give(caller, &draft.role, draft.is_system_admin)?;
+        if draft.is_system_admin || self.administers(&draft.role)? {
+            caller.fresh(self.clock.now())?;
+        }
         let hash = self.hash(&draft.password)?;
         let who = caller.clone();
-        self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))
+        let user =
+            self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))?;
+        // A request that is sent again finds the user of the first time, whose password is another.
+        let fresh =
+            told.filter(|word| self.desk.passwords.check(word, &user.password).unwrap_or_default());
+        Ok(Told { listed: self.listed(user)?, temporary: fresh })
     }
 
     /// Every user, oldest first.
     ///
     /// # Errors
     /// `right_missing`.
-    pub fn list_users(&self, caller: &Caller) -> Result<Vec<User>, Fault> {
+    pub fn list_users(&self, caller: &Caller) -> Result<Vec<Listed>, Fault> {
         caller.require(Right::ManageRights)?;
+        let now = self.clock.now();
         self.store.read(|view| {
-            Ok(view.list(&USERS, &all(), usize::MAX)?.into_iter().map(|(_, u)| u).collect())
+            let users = view.list(&USERS, &all(), usize::MAX)?;
+            users.into_iter().map(|(_, user)| listed(view, user, now)).collect()
         })
+    }
+
+    /// One user, by the integer clients know it by.
+    ///
+    /// # Errors
+    /// `right_missing`, `not_found`.
+    pub fn user(&self, caller: &Caller, number: u64) -> Result<Listed, Fault> {
+        caller.require(Right::ManageRights)?;
+        let now = self.clock.now();
+        self.store.read(|view| {
+            let user = by_number(view, number)?;
+            listed(view, user, now)
+        })
+    }
+
+    /// One user, by its name of record.
+    ///
+    /// # Errors
+    /// `right_missing`, `not_found`.
+    pub fn user_by_id(&self, caller: &Caller, id: Id) -> Result<Listed, Fault> {
+        caller.require(Right::ManageRights)?;
+        let user = self.user_of(id)?.ok_or_else(|| Fault::not_found("user"))?;
+        self.listed(user)
+    }
+
+    /// One user, by the name to sign in with; for the box's own use, without a caller.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn find(&self, login: &str) -> Result<Option<Listed>, Fault> {
+        let (login, now) = (fold(login), self.clock.now());
+        self.store.read(|view| {
+            let Some(id) = view.get(&USERS_BY_LOGIN, &login)? else { return Ok(None) };
+            view.get(&USERS, &id)?.map(|user| listed(view, user, now)).transpose()
+        })
+    }
+
+    /// The integer clients know a user by.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn number_of(&self, id: Id) -> Result<Option<u64>, Fault> {
+        Ok(self.user_of(id)?.map(|user| user.number))
+    }
+
+    /// The name of record of the user clients know by that integer.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn id_of(&self, number: u64) -> Result<Option<Id>, Fault> {
+        self.store.read(|view| view.get(&USERS_BY_NUMBER, &number))
+    }
+
+    /// A user with its rights as they are now.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn listed(&self, user: User) -> Result<Listed, Fault> {
+        let now = self.clock.now();
+        self.store.read(|view| listed(view, user, now))
     }
 
     /// Changes a user. A new password or a closed account ends the user's sessions at once.
     ///
     /// # Errors
-    /// `right_missing`, `not_found`, the fields at fault, `last_admin`.
-    pub fn edit_user(&self, caller: &Caller, number: u64, edit: Edit) -> Result<User, Fault> {
+    /// `right_missing`, `right_not_held`, `not_found`, the fields at fault, `last_admin`,
+    /// `system_admin_required`; `step_up_required` for another's role, password or system rights.
+    pub fn edit_user(&self, caller: &Caller, number: u64, edit: Edit) -> Result<Listed, Fault> {
         caller.require(Right::ManageRights)?;
+        let user = self.store.read(|view| {
+            let user = by_number(view, number)?;
+            outranks(view, caller, &user)?;
+            Ok(user)
+        })?;
+        self.check_edit(&edit, &user)?;
+        let role = edit.role.as_ref().filter(|role| **role != user.role);
+        let system = edit.is_system_admin.filter(|is| *is != user.is_system_admin);
+        if system.is_some() {
+            self.only_system_admin(caller)?;
+        }
+        if role.is_some() || system.is_some() || edit.password.is_some() {
+            caller.fresh(self.clock.now())?;
+        }
+        self.may_give(caller, role.unwrap_or(&user.role), system.unwrap_or_default())?;
+        let hash = edit.password.as_ref().map(|password| self.hash(password)).transpose()?;
+        let who = caller.clone();
+        let user = self.store.write(move |tx| change(tx, &who, number, &edit, hash))?;
+        self.listed(user)
+    }
+
+    fn check_edit(&self, edit: &Edit, user: &User) -> Result<(), Fault> {
         let mut fields = Vec::new();
         if let Some(name) = &edit.display_name {
             check_name("display_name", name, &mut fields);
         }
-        if let Some(role) = edit.role.as_ref().filter(|role| roles::named(role).is_none()) {
-            fields.push(wrong("role", "enum", format!("There is no role '{role}'.")));
+        if let Some(email) = &edit.email {
+            check_email(email, &mut fields);
+        }
+        if let Some(language) = &edit.language {
+            check_language(language, true, &mut fields);
+        }
+        if let Some(role) = &edit.role
+            && !self.role_exists(role)?
+        {
+            fields.push(no_role(role));
         }
         if let Some(password) = &edit.password {
-            let user = self.store.read(|view| by_number(view, number))?;
-            self.check_password(password, &user.username, &mut fields);
+            let min = self.settings.password_min;
+            check_password("password", password, &user.username, min, &mut fields);
         }
-        if !fields.is_empty() {
-            return Err(Fault::fields(fields));
-        }
-        let hash = edit.password.as_ref().map(|password| self.hash(password)).transpose()?;
-        let who = caller.clone();
-        self.store.write(move |tx| change(tx, &who, number, &edit, hash))
+        if fields.is_empty() { Ok(()) } else { Err(Fault::fields(fields)) }
     }
+
+    /// Changes what a user may change of itself: how it is shown, its address, its language.
+    ///
+    /// # Errors
+    /// `session_required`, the fields at fault, `user_exists` for an address somebody else has.
+    pub fn edit_me(&self, caller: &Caller, edit: Edit) -> Result<Listed, Fault> {
+        let id = caller.in_person()?;
+        caller.not_held()?;
+        let user = self.user_of(id)?.ok_or_else(Fault::unauthenticated)?;
+        let edit = Edit {
+            display_name: edit.display_name,
+            email: edit.email,
+            language: edit.language,
+            ..Edit::default()
+        };
+        self.check_edit(&edit, &user)?;
+        let (who, number) = (caller.clone(), user.number);
+        let user = self.store.write(move |tx| change(tx, &who, number, &edit, None))?;
+        self.listed(user)
+    }
+
+    /// Closes an account and ends its sessions; the user's history stays.
+    ///
+    /// # Errors
+    /// `right_missing`, `right_not_held`, `not_found`, `own_account`, `last_admin`.
+    pub fn close_account(&self, caller: &Caller, number: u64) -> Result<User, Fault> {
+        caller.require(Right::ManageRights)?;
+        let who = caller.clone();
+        self.store.write_freeing(move |tx| {
+            let user = by_number(tx, number)?;
+            outranks(tx, &who, &user)?;
+            if matches!(who.who, Who::User { id, .. } if id == user.id) {
+                return Err(own_account());
+            }
+            let edit = Edit { active: Some(false), ..Edit::default() };
+            change(tx, &who, number, &edit, None)
+        })
+    }
+
+    /// Gives a user a temporary password, told once, which ends its sessions and has to be changed.
+    ///
+    /// # Errors
+    /// `right_missing`, `right_not_held`, `step_up_required`, `not_found`.
+    pub fn reset_password(&self, caller: &Caller, number: u64) -> Result<Told, Fault> {
+        caller.require(Right::ManageRights)?;
+        caller.fresh(self.clock.now())?;
+        self.store.read(|view| outranks(view, caller, &by_number(view, number)?))?;
+        let word = temporary()?;
+        let hash = self.hash(&word)?;
+        let who = caller.clone();
+        let user = self.store.write(move |tx| {
+            let edit = Edit { must_change_password: Some(true), ..Edit::default() };
+            let user = change(tx, &who, number, &edit, Some(hash))?;
+            tx.journal(&who, Deed::new("password.reset", &user.username))?;
+            places::forget(tx, user.id)?;
+            Ok(user)
+        })?;
+        self.desk.throttle.forget(&user.id);
+        Ok(Told { listed: self.listed(user)?, temporary: Some(word) })
+    }
+
+    /// Refuses who is not a system administrator.
+    ///
+    /// # Errors
+    /// `system_admin_required`.
+    pub(super) fn only_system_admin(&self, caller: &Caller) -> Result<(), Fault> {
+        let is = match caller.who {
+            Who::Console | Who::Task(_) => true,
+            Who::User { id, .. } => self.user_of(id)?.is_some_and(|user| user.is_system_admin),
+            _ => false,
+        };
+        if is {
+            return Ok(());
+        }
+        Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
+    }
+
+    /// Whether a role's users administer users or the box.
+    fn administers(&self, role: &str) -> Result<bool, Fault> {
+        let role = self.store.read(|view| view.get(&ROLES, &role.to_owned()))?;
+        let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
+        Ok(rights.holds(Right::ManageRights) || rights.holds(Right::AdminAccess))
+    }
+
+    /// Nobody gives a role beyond their own rights.
+    fn may_give(&self, caller: &Caller, role: &str, system: bool) -> Result<(), Fault> {
+        if system {
+            self.only_system_admin(caller)?;
+        }
+        let rights = self.store.read(|view| {
+            Ok(view.get(&ROLES, &role.to_owned())?.map(|role| roles::rights_of_role(&role)))
+        })?;
+        roles::holds(caller, rights.unwrap_or_default())
+    }
+}
+
+fn listed(reader: &impl Reader, user: User, now: Moment) -> Result<Listed, Fault> {
+    let (rights, _) = roles::rights_of(reader, &user, now)?;
+    let second_factor = second_factor::has_one(reader, user.id)?;
+    let last_login = reader.get(&LAST_LOGIN, &user.id)?;
+    Ok(Listed { user, rights, second_factor, last_login })
+}
+
+pub(super) fn no_role(name: &str) -> Field {
+    wrong("role", "enum", format!("There is no role '{name}'."))
+}
+
+/// What one cannot do to oneself.
+pub(super) fn own_account() -> Fault {
+    Fault::invalid("own_account", "This is your own account; somebody else has to do this.")
+}
+
+/// Refuses to touch a user who may do more than the caller: a delegate must not take an
+/// administrator over by a new password.
+///
+/// # Errors
+/// `right_not_held`.
+pub(super) fn outranks(reader: &impl Reader, caller: &Caller, user: &User) -> Result<(), Fault> {
+    let role = reader.get(&ROLES, &user.role)?;
+    let of_role = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
+    roles::holds(caller, if user.is_system_admin { Rights::EVERY } else { of_role })
+}
+
+/// Refuses a change that leaves the box without an administrator.
+///
+/// # Errors
+/// `last_admin`.
+pub(super) fn keep_an_admin(reader: &impl Reader, old: &User, new: &User) -> Result<(), Fault> {
+    if administers(old) && !administers(new) {
+        let others = reader.list(&USERS, &all(), usize::MAX)?;
+        if !others.iter().any(|(other, u)| *other != old.id && administers(u)) {
+            return Err(Fault::conflict(
+                "last_admin",
+                "This is the last administrator; appoint another first.",
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn change(
@@ -222,45 +547,69 @@ fn change(
     if let Some(name) = &edit.display_name {
         name.trim().clone_into(&mut user.display_name);
     }
+    if let Some(language) = &edit.language {
+        user.language.clone_from(language);
+    }
+    if let Some(email) = &edit.email {
+        move_address(tx, &old, email.trim())?;
+        email.trim().clone_into(&mut user.email);
+    }
     if let Some(role) = &edit.role {
         user.role.clone_from(role);
-        user.is_system_admin = user.is_system_admin && role == "admin";
+        user.is_system_admin = user.is_system_admin && role == roles::ADMIN;
     }
-    user.active = edit.active.unwrap_or(user.active);
+    user.is_system_admin = edit.is_system_admin.unwrap_or(user.is_system_admin);
+    user.workstation = edit.workstation.unwrap_or(user.workstation);
+    if let Some(active) = edit.active {
+        user.state = if active { State::Active } else { State::Disabled };
+    }
     let new_password = hash.is_some();
     if let Some(hash) = hash {
         user.password = hash;
+        user.password_at = tx.now();
         user.must_change_password = false;
     }
-    if administers(&old) && !administers(&user) {
-        let others = tx.list(&USERS, &all(), usize::MAX)?;
-        if !others.iter().any(|(other, u)| *other != id && administers(u)) {
-            return Err(Fault::conflict(
-                "last_admin",
-                "This is the last administrator; appoint another first.",
-            ));
-        }
-    }
+    user.must_change_password = edit.must_change_password.unwrap_or(user.must_change_password);
+    keep_an_admin(tx, &old, &user)?;
     user.lineage = old.lineage.then(tx.revision());
     tx.put(&USERS, &id, &user)?;
+    let deed = if old.is_active() && !user.is_active() { "user.disable" } else { "user.edit" };
     tx.journal(
         caller,
-        Deed::new("user.edit", &user.username).before(&Shown::of(&old)).after(&Shown::of(&user)),
+        Deed::new(deed, &user.username).before(&Shown::of(&old)).after(&Shown::of(&user)),
     )?;
-    if new_password || !user.active {
-        end_sessions_of(tx, caller, id)?;
+    if new_password || !user.is_active() {
+        end_sessions_of(tx, caller, id, None)?;
     }
     Ok(user)
 }
 
+/// Signs a user's address out of the name space, and the new one in.
+fn move_address(tx: &mut Tx<'_>, user: &User, email: &str) -> Result<(), Fault> {
+    let (old, new, name) = (fold(&user.email), fold(email), fold(&user.username));
+    if old == new {
+        return Ok(());
+    }
+    if !old.is_empty() && old != name {
+        tx.remove(&USERS_BY_LOGIN, &old)?;
+    }
+    if !new.is_empty() && new != name {
+        if tx.has(&USERS_BY_LOGIN, &new)? {
+            return Err(exists(&new));
+        }
+        tx.put(&USERS_BY_LOGIN, &new, &user.id)?;
+    }
+    Ok(())
+}
+
 /// The user that clients know by that integer, or `not_found`.
-fn by_number(reader: &impl Reader, number: u64) -> Result<User, Fault> {
+pub(super) fn by_number(reader: &impl Reader, number: u64) -> Result<User, Fault> {
     let id = reader.get(&USERS_BY_NUMBER, &number)?.ok_or_else(|| Fault::not_found("user"))?;
     reader.get(&USERS, &id)?.ok_or_else(|| Fault::not_found("user"))
 }
 
 fn administers(user: &User) -> bool {
-    user.active && (user.is_system_admin || user.role == "admin")
+    user.is_active() && (user.is_system_admin || user.role == roles::ADMIN)
 }
 
 /// What journals may show of a user: everything but the password's hash.
@@ -268,9 +617,13 @@ fn administers(user: &User) -> bool {
 struct Shown<'u> {
     username: &'u str,
     display_name: &'u str,
+    email: &'u str,
     role: &'u str,
     is_system_admin: bool,
-    active: bool,
+    state: State,
+    workstation: bool,
+    must_change_password: bool,
+    password_at: Moment,
 }
 
 impl<'u> Shown<'u> {
@@ -278,11 +631,19 @@ impl<'u> Shown<'u> {
         Self {
             username: &user.username,
             display_name: &user.display_name,
+            email: &user.email,
             role: &user.role,
             is_system_admin: user.is_system_admin,
-            active: user.active,
+            state: user.state,
+            workstation: user.workstation,
+            must_change_password: user.must_change_password,
+            password_at: user.password_at,
         }
     }
+}
+
+fn exists(login: &str) -> Fault {
+    Fault::conflict("user_exists", format!("There is a user '{login}' already."))
 }
 
 /// Writes a new user into all its tables.
@@ -295,17 +656,14 @@ pub(super) fn create(
     draft: Draft,
     hash: String,
 ) -> Result<User, Fault> {
-    let logins: Vec<String> = [&draft.username, &draft.email]
-        .into_iter()
-        .filter(|l| !l.is_empty())
-        .map(|l| fold(l))
-        .collect();
+    let mut logins = vec![fold(&draft.username)];
+    let address = fold(&draft.email);
+    if !address.is_empty() && !logins.contains(&address) {
+        logins.push(address);
+    }
     for login in &logins {
         if tx.has(&USERS_BY_LOGIN, login)? {
-            return Err(Fault::conflict(
-                "user_exists",
-                format!("There is a user '{login}' already."),
-            ));
+            return Err(exists(login));
         }
     }
     let number = tx.last(&USERS_BY_NUMBER, &all())?.map_or(1, |(number, _)| number + 1);
@@ -320,9 +678,11 @@ pub(super) fn create(
         username,
         role: draft.role,
         is_system_admin: draft.is_system_admin,
-        active: true,
+        state: if draft.disabled { State::Disabled } else { State::Active },
         must_change_password: draft.must_change_password,
         password: hash,
+        password_at: tx.now(),
+        workstation: draft.workstation,
         language: draft.language,
         created_at: tx.now(),
     };
@@ -333,4 +693,28 @@ pub(super) fn create(
     }
     tx.journal(caller, Deed::new("user.add", &user.username).after(&Shown::of(&user)))?;
     Ok(user)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_keyboard_is_no_password() {
+        for plain in [
+            "aaaaaaaaaaaa",
+            "123456789012",
+            "098765432109",
+            "abcdefghijklm",
+            "ZYXWVUTSRQPO",
+            "azertyuiopqsdfg",
+            "QwertyUIOPasdf",
+            "éééééééééééé",
+        ] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for good in ["un mot de passe assez long", "aaaaaaaaaaab", "1234567890123456b", "a1a1a1"] {
+            assert!(!is_plain(good), "{good}");
+        }
+    }
 }

@@ -1,21 +1,23 @@
 //! From what was asked to ranked passages.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::ops::Bound;
 
 use tantivy::collector::TopDocs;
+use tantivy::postings::TermInfo;
 use tantivy::query::{
-    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, FuzzyTermQuery, Occur,
-    PhraseQuery, Query, RangeQuery, TermQuery, TermSetQuery,
+    AllQuery, BooleanQuery, BoostQuery, ConstScoreQuery, EmptyQuery, EnableScoring, FuzzyTermQuery,
+    Occur, PhraseQuery, Query, RangeQuery, TermQuery, TermSetQuery,
 };
 use tantivy::schema::{Field, IndexRecordOption};
-use tantivy::{Searcher, Term};
+use tantivy::{InvertedIndexReader, Searcher, Term};
 
 use super::FullText;
 use super::analysis::{language, terms};
 use super::asked::{self, Clause, Place};
 use super::highlight::Terms;
-use super::schema::Tongue;
+use super::schema::{Fields, Tongue};
 use crate::base::fault::Fault;
 use crate::base::tasks::caught;
 
@@ -64,6 +66,73 @@ pub struct Hits {
     pub strict: bool,
 }
 
+/// The passages of each segment within the filter's collections; none when all are. Words of other
+/// passages are unknown to the question: neither known as typed nor offered as a spelling.
+struct Within(Option<Vec<Vec<bool>>>);
+
+impl Within {
+    fn of(searcher: &Searcher, fields: &Fields, filter: &Filter) -> tantivy::Result<Self> {
+        let Some(query) = in_collections(fields, filter) else { return Ok(Self(None)) };
+        let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
+        let mut segments = Vec::new();
+        for segment in searcher.segment_readers() {
+            let mut inside = vec![false; segment.max_doc() as usize];
+            weight.for_each_no_score(segment, &mut |passages| {
+                for passage in passages {
+                    if let Some(place) = inside.get_mut(*passage as usize) {
+                        *place = true;
+                    }
+                }
+            })?;
+            segments.push(inside);
+        }
+        Ok(Self(Some(segments)))
+    }
+
+    /// How many passages of a segment within the collections hold a term; at most `enough` are counted.
+    fn count(
+        &self,
+        ordinal: usize,
+        inverted: &InvertedIndexReader,
+        facts: &TermInfo,
+        enough: u32,
+    ) -> io::Result<u32> {
+        let Some(segments) = &self.0 else { return Ok(facts.doc_freq.min(enough)) };
+        let inside = segments.get(ordinal).map_or(&[] as &[bool], Vec::as_slice);
+        let mut found = 0;
+        let mut held =
+            inverted.read_block_postings_from_terminfo(facts, IndexRecordOption::Basic)?;
+        loop {
+            let block = held.docs();
+            if block.is_empty() || found >= enough {
+                return Ok(found.min(enough));
+            }
+            let here = block.iter().filter(|p| inside.get(**p as usize) == Some(&true)).count();
+            found = found.saturating_add(u32::try_from(here).unwrap_or(u32::MAX));
+            held.advance();
+        }
+    }
+
+    /// Whether any passage within the collections holds the term.
+    fn hold(&self, searcher: &Searcher, term: &Term) -> tantivy::Result<bool> {
+        for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
+            let inverted = segment.inverted_index(term.field())?;
+            if let Some(facts) = inverted.get_term_info(term)?
+                && self.count(ordinal, &inverted, &facts, 1)? > 0
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// The passages of the filter's collections, when it names any.
+fn in_collections(fields: &Fields, filter: &Filter) -> Option<TermSetQuery> {
+    let names = filter.collections.as_ref()?;
+    Some(TermSetQuery::new(names.iter().map(|name| Term::from_field_text(fields.collection, name))))
+}
+
 /// A word of the question in one language.
 type Wanted = BTreeMap<(Field, String), f32>;
 
@@ -110,11 +179,12 @@ impl FullText {
         hits: &mut Hits,
     ) -> tantivy::Result<Box<dyn Query>> {
         let mut wanted = Wanted::new();
+        let within = Within::of(searcher, &self.fields, filter)?;
         let mut parts: Vec<(Occur, Box<dyn Query>)> = Vec::new();
         for clause in clauses.iter().take(WORDS_MAX) {
             let plain = !clause.phrase && clause.place == Place::Anywhere;
             if plain && !clause.excluded {
-                self.want(searcher, &clause.text, filter, &mut wanted, hits)?;
+                self.want(searcher, (&clause.text, filter, &within), &mut wanted, hits)?;
                 continue;
             }
             hits.strict = true;
@@ -154,8 +224,7 @@ impl FullText {
     fn want(
         &self,
         searcher: &Searcher,
-        word: &str,
-        filter: &Filter,
+        (word, filter, within): (&str, &Filter, &Within),
         wanted: &mut Wanted,
         hits: &mut Hits,
     ) -> tantivy::Result<()> {
@@ -166,7 +235,7 @@ impl FullText {
             let mut unknown = Vec::new();
             for tongue in self.tongues(filter) {
                 for term in terms(&tongue.analysis, spelled) {
-                    if searcher.doc_freq(&Term::from_field_text(tongue.field, &term))? > 0 {
+                    if within.hold(searcher, &Term::from_field_text(tongue.field, &term))? {
                         known = true;
                         note(wanted, hits, tongue, term, 1.0);
                     } else {
@@ -175,7 +244,7 @@ impl FullText {
                 }
             }
             if !known && part.chars().count() >= FUZZY_LETTERS_MIN && !unknown.is_empty() {
-                let near = near(searcher, &unknown)?;
+                let near = near(searcher, within, &unknown)?;
                 let mut words = Vec::new();
                 for (tongue, term) in near {
                     if !words.contains(&term) {
@@ -184,7 +253,7 @@ impl FullText {
                     note(wanted, hits, tongue, term, FUZZY_WEIGHT);
                 }
                 if !words.is_empty() {
-                    let shown = self.whole_words(searcher, &part)?;
+                    let shown = self.whole_words(searcher, within, &part)?;
                     hits.corrected.push((part, if shown.is_empty() { words } else { shown }));
                 }
             }
@@ -215,8 +284,13 @@ impl FullText {
     }
 
     /// Whole words near a misspelt one, for people to read.
-    fn whole_words(&self, searcher: &Searcher, word: &str) -> tantivy::Result<Vec<String>> {
-        let found = neighbours(searcher, self.fields.exact, word)?;
+    fn whole_words(
+        &self,
+        searcher: &Searcher,
+        within: &Within,
+        word: &str,
+    ) -> tantivy::Result<Vec<String>> {
+        let found = neighbours(searcher, within, self.fields.exact, word)?;
         let mut found: Vec<(u32, String)> = found.into_iter().map(|(term, n)| (n, term)).collect();
         found.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         Ok(found.into_iter().take(FUZZY_TERMS_MAX).map(|(_, term)| term).collect())
@@ -254,9 +328,8 @@ impl FullText {
     fn filters(&self, filter: &Filter) -> Vec<(Occur, Box<dyn Query>)> {
         let fields = &self.fields;
         let mut queries: Vec<Box<dyn Query>> = Vec::new();
-        if let Some(collections) = &filter.collections {
-            let terms = collections.iter().map(|c| Term::from_field_text(fields.collection, c));
-            queries.push(Box::new(TermSetQuery::new(terms)));
+        if let Some(query) = in_collections(fields, filter) {
+            queries.push(Box::new(query));
         }
         if let Some(code) = &filter.language {
             let term = Term::from_field_text(fields.language, code);
@@ -361,12 +434,13 @@ fn phrase(field: Field, words: &[String]) -> Option<Box<dyn Query>> {
 /// The likeliest terms one slip away from an unknown word, over all languages.
 fn near<'a>(
     searcher: &Searcher,
+    within: &Within,
     unknown: &[(&'a Tongue, String)],
 ) -> tantivy::Result<Vec<(&'a Tongue, String)>> {
     let mut found: Vec<(u32, &Tongue, String)> = Vec::new();
     for (tongue, word) in unknown {
         if word.chars().count() >= FUZZY_LETTERS_MIN {
-            let near = neighbours(searcher, tongue.field, word)?;
+            let near = neighbours(searcher, within, tongue.field, word)?;
             found.extend(near.into_iter().map(|(term, count)| (count, *tongue, term)));
         }
     }
@@ -379,19 +453,23 @@ fn near<'a>(
 /// away from `word`, with the number of passages that hold each.
 fn neighbours(
     searcher: &Searcher,
+    within: &Within,
     field: Field,
     word: &str,
 ) -> tantivy::Result<BTreeMap<String, u32>> {
     let slip = FuzzyTermQuery::new(Term::from_field_text(field, word), 1, true);
     let mut found: BTreeMap<String, u32> = BTreeMap::new();
-    for segment in searcher.segment_readers() {
+    for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {
         let inverted = segment.inverted_index(field)?;
         let mut stream = inverted.terms().search(slip.automaton()?).into_stream()?;
         while let Some((term, facts)) = stream.next() {
             if let Ok(term) = std::str::from_utf8(term)
                 && term.chars().count() >= FUZZY_LETTERS_MIN
             {
-                *found.entry(term.to_owned()).or_default() += facts.doc_freq;
+                let count = within.count(ordinal, &inverted, facts, u32::MAX)?;
+                if count > 0 {
+                    *found.entry(term.to_owned()).or_default() += count;
+                }
             }
         }
     }

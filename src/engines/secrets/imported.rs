@@ -18,13 +18,13 @@ use crate::base::fault::Fault;
 const HASH_MAX: usize = 512;
 /// The least cost bcrypt knows.
 const BCRYPT_COST_MIN: u32 = 4;
-/// The highest bcrypt cost that is checked: each step doubles it, and this one takes seconds.
+/// The highest bcrypt cost that is checked: each step doubles it, and this one takes two seconds.
 const BCRYPT_COST_MAX: u32 = 15;
-/// The most PBKDF2 rounds that are checked: about a second.
+/// The most PBKDF2 rounds that are checked: a third of a second.
 const PBKDF2_ROUNDS_MAX: u32 = 2_000_000;
 /// The most memory that Argon2id is given for a check, KiB: 256 MiB.
 const ARGON_MEMORY_MAX_KIB: u32 = 256 * 1024;
-/// The most passes that Argon2id is given for a check.
+/// The most passes that Argon2id is given for a check: two seconds, over that memory.
 const ARGON_PASSES_MAX: u32 = 10;
 /// The most lanes that Argon2id is given for a check.
 const ARGON_LANES_MAX: u32 = 8;
@@ -49,7 +49,7 @@ pub(super) enum Imported {
     /// passlib's `$pbkdf2-sha256$rounds$salt$digest`.
     Pbkdf2 { rounds: NonZeroU32, salt: Vec<u8>, digest: Vec<u8> },
     /// Argon2id without a pepper.
-    Argon(PasswordHash),
+    Argon(Box<PasswordHash>),
 }
 
 /// What bcrypt needs to make the same hash again.
@@ -135,7 +135,7 @@ impl Imported {
         {
             return Err(too_costly());
         }
-        Ok(Self::Argon(hash))
+        Ok(Self::Argon(Box::new(hash)))
     }
 
     /// Whether this is the hash of `password`.
@@ -153,7 +153,7 @@ impl Imported {
             Self::Pbkdf2 { rounds, salt, digest } => {
                 pbkdf2::verify(PBKDF2_HMAC_SHA256, *rounds, salt, password, digest).is_ok()
             }
-            Self::Argon(hash) => Argon2::default().verify_password(password, hash).is_ok(),
+            Self::Argon(hash) => Argon2::default().verify_password(password, hash.as_ref()).is_ok(),
         }
     }
 }

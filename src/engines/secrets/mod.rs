@@ -23,6 +23,7 @@ const ENVELOPE: u8 = 1;
 const NONCE: usize = 24;
 
 /// 32 random bytes in a file beside the database; every other key is derived from it.
+#[derive(Clone)]
 pub struct RootKey(Zeroizing<[u8; 32]>);
 
 /// Random bytes from the machine.

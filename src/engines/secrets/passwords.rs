@@ -78,16 +78,26 @@ impl Passwords {
     }
 
     /// What `password` is to what is stored: a hash of ours, or one that [`Passwords::import`] took in.
-    /// It takes as long as that hash was made to take; nothing stored that cannot be read is ever right.
+    /// A refusal takes no less time than hashing a password does, and as much more as an imported hash
+    /// was made to take. Nothing stored that cannot be read is ever right.
     ///
     /// # Errors
     /// `Broken` when Argon2 cannot be prepared.
     pub fn verify(&self, password: &str, stored: &str) -> Result<Verdict, Fault> {
         if let Some(hash) = stored.strip_prefix(IMPORTED) {
             let right = Imported::parse(hash).is_ok_and(|hash| hash.is_of(password.as_bytes()));
-            return Ok(if right { Verdict::RightButOld } else { Verdict::Wrong });
+            if right {
+                return Ok(Verdict::RightButOld);
+            }
+            // Some of these take a twentieth of what ours do: whoever measures must not learn from a
+            // quick refusal that there is such an account.
+            self.hash(password)?;
+            return Ok(Verdict::Wrong);
         }
-        let Ok(hash) = PasswordHash::new(stored) else { return Ok(Verdict::Wrong) };
+        let Ok(hash) = PasswordHash::new(stored) else {
+            self.hash(password)?;
+            return Ok(Verdict::Wrong);
+        };
         if self.argon(MEMORY_KIB)?.verify_password(password.as_bytes(), &hash).is_err() {
             return Ok(Verdict::Wrong);
         }
@@ -107,6 +117,8 @@ impl Passwords {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     fn passwords(pepper: u8) -> Passwords {
@@ -144,6 +156,23 @@ mod tests {
         let ours = passwords(7).hash("correct horse").unwrap();
         let marked = Passwords::import(&ours).unwrap();
         assert_eq!(passwords(7).verify("correct horse", &marked).unwrap(), Verdict::Wrong);
+    }
+
+    #[test]
+    fn no_refusal_is_quicker_than_one_of_ours() {
+        let cheap = "$pbkdf2-sha256$1$cm4NQUipNUZISYnROgfg3A$\
+                     daDyOZ45OdQVrwt7GJSo3UbOOH6E23FixtrWLOifDQ4";
+        let (ours, cheap) = (passwords(7), Passwords::import(cheap).unwrap());
+        let took = |stored: &str| {
+            let began = Instant::now();
+            assert_eq!(ours.verify("wrong", stored).unwrap(), Verdict::Wrong);
+            began.elapsed()
+        };
+        let usual = took(&ours.hash("right").unwrap());
+        // Without the price of one of ours these take a thousandth of it.
+        for stored in [cheap.as_str(), "!", "imported:!"] {
+            assert!(took(stored) > usual / 10, "{stored}");
+        }
     }
 
     #[test]

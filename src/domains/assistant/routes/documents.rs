@@ -13,8 +13,9 @@ use utoipa_axum::routes;
 
 use super::super::Assistant;
 use super::super::documents::{Counts, Listing};
-use super::super::records::{Document, Sha256, State as DocumentState, hex};
+use super::super::records::{Document, State as DocumentState, hex};
 use super::uploads::{__path_upload, upload};
+use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::id::Id;
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, limits, run};
@@ -31,7 +32,6 @@ pub(super) fn routes() -> OpenApiRouter<Assistant> {
         .routes(routes!(text))
         .routes(routes!(file))
         .routes(routes!(read_again))
-        .routes(routes!(collections))
 }
 
 /// Why a document cannot be read.
@@ -138,11 +138,11 @@ struct DocumentList {
     items: Vec<DocumentView>,
     /// How many there are in all.
     total: usize,
-    /// How many of all documents are in which state.
+    /// How many of all documents that the caller may read are in which state.
     counts: Counts,
 }
 
-/// Lists documents, newest first.
+/// Lists documents that the caller may read, newest first.
 #[utoipa::path(get, path = "/rag/documents", tag = "documents", params(ListQuery),
     responses((status = 200, body = DocumentList), (status = 403, description = "`right_missing`")))]
 async fn list(
@@ -179,9 +179,9 @@ async fn show(
 
 /// A word for a deed done.
 #[derive(Debug, Serialize, ToSchema)]
-struct Done {
+pub(super) struct Done {
     /// What was done.
-    status: &'static str,
+    pub(super) status: &'static str,
 }
 
 /// Deletes a document: no search finds it from now on.
@@ -269,7 +269,8 @@ async fn file(
     Path(id): Path<Id>,
 ) -> Result<Response, WebFault> {
     let asked = desk.clone();
-    let (document, file) = run(move || asked.file(&caller, id)).await?;
+    let who = caller.clone();
+    let (document, file) = run(move || asked.file(&who, id)).await?;
     let name = document.path.rsplit('/').next().unwrap_or("document").to_owned();
     let headers = [
         (CONTENT_TYPE, document.media_type.clone()),
@@ -278,18 +279,19 @@ async fn file(
         // Foreign bytes are never run as a page of this box.
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
     ];
-    Ok((headers, stream(desk, document.sha256, file.parts)).into_response())
+    Ok((headers, stream(desk, caller, &document, file.parts)).into_response())
 }
 
 /// A file's parts, one after another; memory stays flat.
-fn stream(desk: Assistant, hash: Sha256, parts: u32) -> Body {
+fn stream(desk: Assistant, caller: Caller, document: &Document, parts: u32) -> Body {
+    let (id, hash) = (document.id, document.sha256);
     let bytes = futures_util::stream::unfold(0u32, move |number| {
-        let desk = desk.clone();
+        let (desk, caller) = (desk.clone(), caller.clone());
         async move {
             if number >= parts {
                 return None;
             }
-            let part = run(move || desk.file_part(&hash, number)).await;
+            let part = run(move || desk.file_part(&caller, id, &hash, number)).await;
             let bytes = match part {
                 Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
                 Ok(None) => Err(std::io::Error::other("the document was deleted meanwhile")),
@@ -325,36 +327,4 @@ async fn read_again(
 ) -> Answer<DocumentView> {
     let document = run(move || desk.read_again(&caller, id)).await?;
     Ok(Json((document, 0).into()))
-}
-
-/// A collection.
-#[derive(Debug, Serialize, ToSchema)]
-struct CollectionView {
-    /// Its name of record.
-    #[schema(value_type = String, format = Uuid)]
-    id: Id,
-    /// Its name.
-    name: String,
-    /// How many documents it has.
-    documents: u64,
-}
-
-/// The collections.
-#[derive(Debug, Serialize, ToSchema)]
-struct CollectionList {
-    /// By name.
-    items: Vec<CollectionView>,
-}
-
-/// Lists the collections.
-#[utoipa::path(get, path = "/rag/collections", tag = "documents",
-    responses((status = 200, body = CollectionList), (status = 403, description = "`right_missing`")))]
-async fn collections(
-    State(desk): State<Assistant>,
-    Asker(caller): Asker,
-) -> Answer<CollectionList> {
-    let all = run(move || desk.collections(&caller)).await?;
-    let items =
-        all.into_iter().map(|(c, documents)| CollectionView { id: c.id, name: c.name, documents });
-    Ok(Json(CollectionList { items: items.collect() }))
 }
