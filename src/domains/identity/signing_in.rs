@@ -76,10 +76,10 @@ impl Identity {
         let name = user.as_ref().map(|user| user.username.clone());
         let (known, verdict) = self.judged(&knock, user, &shown.password)?;
         let outcome = if shown.password.is_empty() && self.settings.workstation_login.is_on() {
-            self.from_workstation(caller, known, shown)
+            self.without_password(caller, known, shown)
         } else {
             match known.filter(|user| verdict != Verdict::Wrong && user.is_active()) {
-                Some(user) => self.with_password(caller, knock.lane(), user, verdict, shown),
+                Some(user) => self.with_password(caller, knock.lane(), &user, verdict, shown),
                 None => Err(bad_credentials()),
             }
         };
@@ -125,7 +125,7 @@ impl Identity {
         &self,
         caller: &Caller,
         lane: Lane,
-        user: User,
+        user: &User,
         verdict: Verdict,
         shown: &Credentials,
     ) -> Result<SignedIn, Fault> {
@@ -158,12 +158,13 @@ impl Identity {
             let session = begun.lay(tx, who, &user)?;
             Ok((user, session))
         });
-        let (user, session) = if enrolled { self.counted(caller, &user, outcome)? } else { outcome? };
+        let (user, session) =
+            if enrolled { self.counted(caller, user, outcome)? } else { outcome? };
         self.signed_in(user, &session)
     }
 
     /// Signs in without a password. Every refusal says what a wrong password hears.
-    fn from_workstation(
+    fn without_password(
         &self,
         caller: &Caller,
         known: Option<User>,
