@@ -369,6 +369,18 @@ fn an_imported_hash_is_made_new_at_the_first_sign_in() {
         house.check(login(&right), 200, &json!({}));
     }
     assert_eq!(deeds(&house, "password.rehash").len(), hashes.len());
+    // Two doors at once, and both make the hash anew.
+    let twin =
+        json!({"users": [{"username": "twin", "password_hash": hashes[0].1}], "dry_run": false});
+    house.check(post("/admin/users/import", &twin).by(&admin), 200, &json!({"done": true}));
+    let right = || house.ask(login(&json!({"username": "twin", "password": "correct horse"})));
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(right), scope.spawn(right)];
+        for one in both {
+            let reply = one.join().unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.json());
+        }
+    });
     // Done again, it changes nobody; and no hash is in the journal.
     let again = house.check(import(false), 200, &json!({"done": true}));
     let created =

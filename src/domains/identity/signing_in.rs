@@ -295,10 +295,15 @@ pub(super) fn lay(tx: &mut Tx<'_>, session: &Session) -> Result<(), Fault> {
     tx.put(&LAST_USED, &session.id, &session.created_at)
 }
 
-/// The user as the write finds it, when it may still sign in with the password that was checked.
+/// The user as the write finds it, when it may still sign in with the password that was checked. A hash
+/// that was made anew meanwhile, by the same password at another door, is of the same age.
 fn still_so(tx: &Tx<'_>, checked: &Checked) -> Result<User, Fault> {
-    let user = tx.get(&USERS, &checked.user.id)?;
-    let same = user.filter(|user| user.is_active() && user.password == checked.user.password);
+    let Checked { user: before, better } = checked;
+    let user = tx.get(&USERS, &before.id)?.filter(User::is_active);
+    let same = user.filter(|user| {
+        let made_anew = better.is_some() && user.password_at == before.password_at;
+        user.password == before.password || made_anew && !user.password.is_empty()
+    });
     same.ok_or_else(bad_credentials)
 }
 
