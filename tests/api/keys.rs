@@ -109,6 +109,23 @@ fn scopes_are_rights_or_the_assistants_words_and_never_beyond_the_maker() {
 }
 
 #[test]
+fn who_signed_in_without_a_password_makes_no_key_before_giving_it() {
+    let network = ("identity.workstation_login.networks", "10.0.0.0/24");
+    let (house, admin) = House::ready_with(&[network]);
+    let user = json!({"username": "anna", "password": PASSWORD, "workstation": true});
+    house.check(post("/admin/users", &user).by(&admin), 201, &json!({}));
+    let here = |ask: Ask| ask.from("10.0.0.7");
+    let login = json!({"username": "anna", "hostname": "PC-1"});
+    let signed = house.check(here(post("/auth/login", &login)), 200, &json!({}));
+    let token = signed["access_token"].as_str().unwrap();
+    let made = || here(make(&json!({"name": "a", "scopes": ["rag"]})).by(token));
+    house.refuses(made(), 403, "step_up_required");
+    let password = json!({"password": PASSWORD});
+    house.check(here(post("/auth/step-up", &password).by(token)), 200, &json!({}));
+    house.check(made(), 201, &json!({}));
+}
+
+#[test]
 fn names_are_the_owners_own_and_keys_are_bounded() {
     let (house, admin) = House::ready();
     let (_, anna) = house.person(&admin, "anna", "viewer");
@@ -271,7 +288,7 @@ fn the_first_good_proof_counts_and_the_first_bad_one_is_told() {
 fn an_address_that_shows_wrong_keys_is_told_to_stop_and_good_ones_pass() {
     let (house, admin) = House::ready();
     let (_, key) = house.key(&admin, "un", &["rag"]);
-    let wrong = |n: usize| format!("ilot_{:A>43}", n);
+    let wrong = |n: usize| format!("ilot_{n:A>43}");
     for n in 0..5 {
         house.refuses(get("/rag/status").by(&wrong(n)).from("10.0.0.8"), 401, "key_unknown");
     }

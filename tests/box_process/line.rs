@@ -147,7 +147,7 @@ fn documents_and_users_go_by_the_line_whether_the_box_runs_or_not() {
         place.ends(&["user", "enable", "anna"], 0);
         place.ends(&["user", "password", "anna", "--password-file", password], 0);
         let users = place.tells(&["user", "list"], 0);
-        assert_eq!(users[1]["username"], "anna", "{users}");
+        assert_eq!(users[0]["username"], "anna", "{users}");
         users_come_and_go(&place);
         assert_eq!(place.tells(&["doctor"], 0)["parts"]["store"]["level"], "ok");
         if let Some(running) = running {

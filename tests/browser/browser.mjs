@@ -1,6 +1,9 @@
 // What every browser test leans on: the browser, the box it visits, the words of the pages, and what must never happen.
-import { readFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 const require = createRequire(new URL("../../src/ui/package.json", import.meta.url));
 const { chromium } = require("playwright-core");
@@ -11,6 +14,8 @@ export const BOX = process.env.ILOT_URL?.replace(/\/$/, "");
 export const SETUP_LINK = process.env.ILOT_SETUP_LINK;
 export const SKIP = BOX && SETUP_LINK ? false : "ILOT_URL and ILOT_SETUP_LINK are not set; tests/browser/run.sh sets them";
 
+/** A box opens its doors within this time, on a slow machine too. */
+const OPENS_WITHIN_MS = 30_000;
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -30,11 +35,15 @@ export async function source(path) {
 
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  return (await source(`i18n/${code}.ts`))[code];
+  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`];
+  return Object.assign({}, ...(await Promise.all(files.map(async (file) => (await source(file))[code]))));
 }
 
-/** A browser and a page, and a record of everything the page must not do. */
-export async function open(options = {}) {
+/**
+ * A browser and a page, and a record of everything the page must not do. The browser itself reports every answer that is
+ * no success; `refusals` says which are the right ones here. Signed out, 401 is.
+ */
+export async function open(options = {}, { box = BOX, refusals = [401] } = {}) {
   const browser = await chromium.launch({
     executablePath: process.env.ILOT_CHROMIUM ?? "/usr/bin/chromium",
     args: FLAGS,
@@ -42,7 +51,7 @@ export async function open(options = {}) {
   const context = await browser.newContext({ locale: "fr-FR", viewport: { width: 1280, height: 800 }, ...options });
   context.setDefaultTimeout(10_000);
   const misdeeds = [];
-  const origin = new URL(BOX).origin;
+  const origin = new URL(box).origin;
   context.on("request", (request) => {
     const url = request.url();
     if (!url.startsWith(`${origin}/`) && !url.startsWith(`blob:${origin}/`)) misdeeds.push(`asked elsewhere: ${url}`);
@@ -55,11 +64,35 @@ export async function open(options = {}) {
   const page = await context.newPage();
   page.on("pageerror", (error) => misdeeds.push(`uncaught: ${error.stack ?? error}`));
   page.on("console", (message) => {
-    // The browser itself reports every 401; signed out, that is the right answer.
-    const expected = /Failed to load resource.*\b401\b/.test(message.text());
+    const status = /Failed to load resource.*\b(\d{3})\b/.exec(message.text())?.[1];
+    const expected = status !== undefined && refusals.includes(Number(status));
     if (["error", "warning"].includes(message.type()) && !expected) misdeeds.push(`console: ${message.text()}`);
   });
   return { browser, context, page, misdeeds };
+}
+
+/** A box of one's own in an empty folder, for tests that would disturb the shared one; `stop` ends it. */
+export async function startBox() {
+  const folder = await mkdtemp(join(tmpdir(), "ilot-browser-"));
+  const child = spawn(process.env.ILOT_BIN, ["serve", "--data", folder, "--http", "127.0.0.1:0", "--https", "off", "--planb", "off"], { stdio: "ignore" });
+  let over = false;
+  const gone = new Promise((resolve) => child.once("exit", resolve)).then(() => (over = true));
+  const stop = async () => {
+    child.kill();
+    await gone;
+    await rm(folder, { recursive: true, force: true });
+  };
+  const told = async (name) => (await readFile(join(folder, "run", name), "utf8").catch(() => "")).trim();
+  for (let waited = 0; waited < OPENS_WITHIN_MS && !over; waited += 100) {
+    const [addresses, link] = [await told("addresses.json"), await told("setup-link")];
+    if (addresses && link) {
+      const { http } = JSON.parse(addresses);
+      return { url: `http://${[http].flat()[0]}`, token: new URL(link).searchParams.get("token"), stop };
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  await stop();
+  throw new Error("the box did not open");
 }
 
 /** What axe finds that keeps people out. */

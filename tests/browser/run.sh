@@ -61,5 +61,6 @@ if [ -z "$address" ]; then
 fi
 ILOT_URL=http://$address
 ILOT_SETUP_LINK=$(head -n 1 "$data/box/run/setup-link" | tr -d '\r')
-export ILOT_URL ILOT_SETUP_LINK
+ILOT_BIN=$bin
+export ILOT_URL ILOT_SETUP_LINK ILOT_BIN
 node --test --test-reporter=spec "$here"/*.test.mjs

@@ -161,7 +161,7 @@ async fn guess(address: SocketAddr, end: Instant, counted: &Arc<Counted>) -> Out
         beat.tick().await;
         number += 1;
         let from = IpAddr::V4(Ipv4Addr::from(0x7f01_0000 + number));
-        let name = if number % 2 == 0 { USER.to_owned() } else { format!("nom{number}") };
+        let name = if number.is_multiple_of(2) { USER.to_owned() } else { format!("nom{number}") };
         let counted = counted.clone();
         start(async move {
             let answer = timeout(PATIENCE, sign_in(address, from, &name, "une devinette")).await;

@@ -3,6 +3,7 @@
 //! `journal [ROUNDS] [LINKS] [FOLDER]`; FOLDER must lie on the disk that is to be measured. Each round lets
 //! the two ways of writing take turns, at 1 and at 16 clients, for a disk's mood changes within a minute.
 //! Then a journal of LINKS links is made (without waiting for the disk) and each list is asked for.
+//! A 0 leaves either out.
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ilot::base::caller::{Caller, Who};
-use ilot::base::clock::{HeldClock, MachineClock, Moment};
+use ilot::base::clock::{Clock, HeldClock, MachineClock, Moment};
 use ilot::base::disk::{Disk, MachineDisk};
 use ilot::base::fault::Fault;
 use ilot::base::health::Health;
@@ -44,11 +45,7 @@ fn told(fault: Fault) -> Box<dyn Error + Send + Sync> {
     )
 }
 
-fn open(
-    path: &Path,
-    options: StoreOptions,
-    clock: Arc<dyn ilot::base::clock::Clock>,
-) -> Outcome<(Store, Tasks)> {
+fn open(path: &Path, options: StoreOptions, clock: Arc<dyn Clock>) -> Outcome<(Store, Tasks)> {
     if MachineDisk.exists(path) {
         MachineDisk.remove(path)?;
     }
@@ -116,7 +113,7 @@ fn compare(folder: &Path, rounds: usize) -> Outcome<()> {
     );
     for clients in [1, 16] {
         let (mut alone, mut linked, mut adds) = (Vec::new(), Vec::new(), Vec::new());
-        for round in 0..rounds.max(1) {
+        for round in 0..rounds {
             // Who goes first changes, so that neither always meets the colder disk.
             let first = round % 2 == 0;
             let a = writes(folder, clients, first)?;
@@ -164,6 +161,9 @@ impl Directory for Lone {
     }
 }
 
+/// A question to the desk, and how many it finds.
+type Question = Box<dyn Fn() -> Result<u64, Fault>>;
+
 fn lists(folder: &Path, links: u64) -> Outcome<()> {
     let clock = Arc::new(HeldClock::at(Moment(1_768_464_000_000)));
     let options = StoreOptions { durable: false, ..StoreOptions::default() };
@@ -172,117 +172,120 @@ fn lists(folder: &Path, links: u64) -> Outcome<()> {
     std::fs::create_dir_all(&keys)?;
     let root = RootKey::open(&keys).map_err(told)?;
     let who = Id([7; 16]);
-    let health = Health::new(clock.clone());
     let desk = Activity::open(
         store.clone(),
         clock.clone(),
-        health,
+        Health::new(clock.clone()),
         &root,
         ActivitySettings::default(),
         Box::new(Lone(who)),
     )
     .map_err(told)?;
-    let deeds = ["mission.edit", "session.begin", "voyage.add", "punch.validate", "session.end"];
     let began = Instant::now();
     for batch in 0..links / FILLED_AT_ONCE {
-        let write = store.write(move |tx| {
-            (0..FILLED_AT_ONCE).try_for_each(|n| {
-                let person = (batch * FILLED_AT_ONCE + n) % 50;
-                let id =
-                    if person == 7 { who } else { Id([u8::try_from(person).unwrap_or(0); 16]) };
-                let caller = Caller {
-                    who: Who::User { id, name: format!("person{person}") },
-                    agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140".into()),
-                    address: Some(std::net::IpAddr::from([
-                        10,
-                        0,
-                        0,
-                        u8::try_from(person).unwrap_or(0),
-                    ])),
-                    session: Some(id),
-                    ..Caller::console(format!("r{n}"))
-                };
-                let deed = deeds.get(usize::try_from(n % 5).unwrap_or(0)).copied().unwrap_or("a.b");
-                let state =
-                    ("a state before or after", n, "of about a hundred bytes, as JSON text");
-                tx.journal(&caller, Deed::new(deed, n).before(&state).after(&state))
+        store
+            .write(move |tx| {
+                (0..FILLED_AT_ONCE).try_for_each(|n| {
+                    let (caller, deed) = deed(batch * FILLED_AT_ONCE + n);
+                    tx.journal(&caller, deed)
+                })
             })
-        });
-        write.map_err(told)?;
+            .map_err(told)?;
         clock.pass(Duration::from_millis(APART_MS * FILLED_AT_ONCE));
     }
     println!("{links} links made in {:.1} s", began.elapsed().as_secs_f64());
     let began = Instant::now();
     while desk.index_hours().map_err(told)? {}
-    println!(
-        "{:<44}{:>10.1} ms",
-        "index of hours, from nothing",
-        began.elapsed().as_secs_f64() * 1e3
-    );
-    let console = Caller::console("bench");
-    let now = ilot::base::clock::Clock::now(clock.as_ref());
-    let ago = |hours: u64| Some(Moment(now.0 - i64::try_from(hours * 3_600_000).unwrap_or(0)));
-    let (page, counted) =
-        (Part { offset: 0, limit: 50, count: false }, Part { offset: 0, limit: 50, count: true });
-    let of = |filter: Filter, part: Part| {
-        let (desk, console) = (desk.clone(), console.clone());
-        Box::new(move || desk.list(&console, "bench", &filter, part).map(|found| found.total))
-            as Box<dyn Fn() -> Result<u64, Fault>>
-    };
-    let none = Filter::default;
-    let (people, person, verify) = (desk.clone(), desk.clone(), desk.clone());
-    let (c1, c2, c3) = (console.clone(), console.clone(), console.clone());
-    let asked: Vec<(&str, Box<dyn Fn() -> Result<u64, Fault>>)> = vec![
-        ("newest page", of(none(), page)),
-        ("newest page with total", of(none(), counted)),
-        ("newest page of one person", of(Filter { named: Some("person7".into()), ..none() }, page)),
-        ("one person, counted", of(Filter { who: Some("person7".into()), ..none() }, counted)),
-        (
-            "one action type, counted",
-            of(Filter { actions: vec!["LOGIN".into()], ..none() }, counted),
-        ),
-        (
-            "one day half a year ago, counted",
-            of(Filter { from: ago(4_380), until: ago(4_356), ..none() }, counted),
-        ),
-        ("the last day, counted", of(Filter { from: ago(24), ..none() }, counted)),
-        ("nothing fits, counted", of(Filter { object: Some("zzz".into()), ..none() }, counted)),
-        (
-            "by member of the state, nothing fits",
-            of(Filter { members: vec![("kiosk_id", 1)], ..none() }, page),
-        ),
-        ("page 10 000 by offset", of(none(), Part { offset: 500_000, limit: 50, count: false })),
-        ("people, 7 days", Box::new(move || people.by_person(&c1, 7).map(|p| p.len() as u64))),
-        (
-            "one person, all of it",
-            Box::new(move || person.of_person(&c2, "person7").map(|p| p.map_or(0, |p| p.total))),
-        ),
-        (
-            "walk along the whole chain",
-            Box::new(move || verify.verify(&c3).map(|v| v.findings.links)),
-        ),
-    ];
-    for (name, ask) in asked {
-        let mut times = Vec::new();
-        let mut answer = 0;
+    say("index of hours, from nothing", began.elapsed().as_secs_f64() * 1e3, links);
+    for (name, ask) in questions(&desk, Clock::now(clock.as_ref())) {
+        let (mut times, mut answer) = (Vec::new(), 0);
         for _ in 0..3 {
             let began = Instant::now();
             answer = ask().map_err(told)?;
             times.push(began.elapsed().as_secs_f64() * 1e3);
         }
-        println!("{name:<44}{:>10.1} ms   ({answer})", median(times));
+        say(name, median(times), answer);
     }
     let began = Instant::now();
-    let mut export = desk.export(&console).map_err(told)?;
+    let mut export = desk.export(&Caller::console("bench")).map_err(told)?;
     let mut bytes = 0;
     while let Some(part) = export.part().map_err(told)? {
-        bytes += part.len();
+        bytes += part.len() as u64;
     }
-    println!("{:<44}{:>10.1} ms   ({bytes} bytes)", "export", began.elapsed().as_secs_f64() * 1e3);
+    say("export, bytes", began.elapsed().as_secs_f64() * 1e3, bytes);
     drop((export, desk));
     store.close();
     tasks.stop(Duration::from_secs(5));
     Ok(())
+}
+
+fn say(what: &str, millis: f64, answer: u64) {
+    println!("{what:<44}{millis:>10.1} ms   ({answer})");
+}
+
+/// One of fifty people does one of five things.
+fn deed(number: u64) -> (Caller, Deed) {
+    let deeds = ["mission.edit", "session.begin", "voyage.add", "punch.validate", "session.end"];
+    let person = u8::try_from(number % 50).unwrap_or(0);
+    let id = Id([person; 16]);
+    let caller = Caller {
+        who: Who::User { id, name: format!("person{person}") },
+        agent: Some("Mozilla/5.0 (X11; Linux x86_64) Firefox/140".into()),
+        address: Some(std::net::IpAddr::from([10, 0, 0, person])),
+        session: Some(id),
+        ..Caller::console(format!("r{number}"))
+    };
+    let deed = deeds.get(usize::try_from(number % 5).unwrap_or(0)).copied().unwrap_or("a.b");
+    let state = ("a state before or after", number, "of about a hundred bytes, as JSON text");
+    (caller, Deed::new(deed, number).before(&state).after(&state))
+}
+
+fn questions(desk: &Activity, now: Moment) -> Vec<(&'static str, Question)> {
+    let ago = |hours: u64| Some(Moment(now.0 - i64::try_from(hours * 3_600_000).unwrap_or(0)));
+    let page = Part { offset: 0, limit: 50, count: false };
+    let counted = Part { count: true, ..page };
+    let of = |filter: Filter, part: Part| -> Question {
+        let desk = desk.clone();
+        let caller = Caller::console("bench");
+        Box::new(move || desk.list(&caller, "bench", &filter, part).map(|found| found.total))
+    };
+    let none = Filter::default;
+    let login = Filter { actions: vec!["LOGIN".into()], ..none() };
+    let person = Filter { named: Some("person7".into()), ..none() };
+    let part = Filter { who: Some("person7".into()), ..none() };
+    let old_day = Filter { from: ago(4_380), until: ago(4_356), ..none() };
+    let last_day = Filter { from: ago(24), ..none() };
+    let nothing = Filter { object: Some("zzz".into()), ..none() };
+    let member = Filter { members: vec![("kiosk_id", 1)], ..none() };
+    let (people, one, walk) = (desk.clone(), desk.clone(), desk.clone());
+    let caller = || Caller::console("bench");
+    vec![
+        ("newest page", of(none(), page)),
+        ("newest page with total", of(none(), counted)),
+        ("newest page of one person", of(person, page)),
+        ("one person by part of the name, counted", of(part, counted)),
+        ("one action type, counted", of(login, counted)),
+        ("one day half a year ago, counted", of(old_day, counted)),
+        ("the last day, counted", of(last_day, counted)),
+        ("nothing fits, counted", of(nothing, counted)),
+        ("by a member of the states, nothing fits", of(member, page)),
+        ("page 10 000 by offset", of(none(), Part { offset: 500_000, ..page })),
+        (
+            "people, 7 days",
+            Box::new(move || people.by_person(&caller(), 7).map(|people| people.len() as u64)),
+        ),
+        (
+            "one person, all of it",
+            Box::new(move || {
+                one.of_person(&caller(), "person7")
+                    .map(|found| found.map_or(0, |found| found.total))
+            }),
+        ),
+        (
+            "walk along the whole chain",
+            Box::new(move || walk.verify(&caller()).map(|verdict| verdict.findings.links)),
+        ),
+    ]
 }
 
 fn main() -> Outcome<()> {
@@ -296,7 +299,8 @@ fn main() -> Outcome<()> {
     };
     let folder = parent.join(format!("journal-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
-    let outcome = compare(&folder, rounds).and_then(|()| lists(&folder, links));
+    let compared = if rounds == 0 { Ok(()) } else { compare(&folder, rounds) };
+    let outcome = compared.and_then(|()| if links == 0 { Ok(()) } else { lists(&folder, links) });
     std::fs::remove_dir_all(&folder)?;
     outcome
 }

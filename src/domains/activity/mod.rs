@@ -120,7 +120,7 @@ struct Desk {
     signed: Mutex<Option<(u64, Duration)>>,
     /// When which reading was journaled last, on the boot clock.
     readings: Mutex<HashMap<String, Duration>>,
-    /// Held by the walk along the chain that is under way.
+    /// Held by the walk along the chain that somebody asked for: one at a time.
     walking: Mutex<()>,
 }
 

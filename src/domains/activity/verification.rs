@@ -1,6 +1,6 @@
 //! The walk along the chain: in the background, on demand, and over a copied store without its box.
 
-use std::sync::{PoisonError, TryLockError};
+use std::sync::TryLockError;
 use std::time::Duration;
 
 use super::Activity;
@@ -108,7 +108,6 @@ impl Activity {
     /// # Errors
     /// What the store says.
     pub fn walk(&self, handle: &Handle) -> Result<(), Fault> {
-        let _walking = self.desk.walking.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.store.read(|view| view.get(&VERIFIED, &()))?.unwrap_or_default();
         let now = self.clock.now();
         let stale = now < before.whole_at || now.since(before.whole_at) >= WHOLE_EVERY;
@@ -156,14 +155,25 @@ impl Activity {
         Ok(Some(walk.end()))
     }
 
-    /// Keeps what a walk found, and tells the health board.
+    /// Keeps what a walk found, and tells the health board. A walk along a part of the chain does not
+    /// take back what one along the whole of it found meanwhile.
     fn remember(&self, findings: &Findings, whole: bool) -> Result<(), Fault> {
         let (now, first) = (self.clock.now(), findings.first().cloned());
-        match &first {
-            None => self.health.well(
-                PART,
-                format!("The chain is whole, {} links.", findings.last.number),
-            ),
+        let (head, count) = (findings.last, findings.count);
+        let kept = self.store.write_freeing(move |tx| {
+            let before = tx.get(&VERIFIED, &())?.unwrap_or_default();
+            if !whole && count == 0 && before.count > 0 {
+                return Ok(before);
+            }
+            let whole_at = if whole { now } else { before.whole_at };
+            let verified = Verified { head, at: now, whole_at, count, first };
+            tx.put(&VERIFIED, &(), &verified)?;
+            Ok(verified)
+        })?;
+        match &kept.first {
+            None => {
+                self.health.well(PART, format!("The chain is whole, {} links.", kept.head.number));
+            }
             Some(first) => self.health.report(
                 PART,
                 Level::Failed,
@@ -171,18 +181,13 @@ impl Activity {
                     "The journal is not whole: link {} was {} ({} in all).",
                     first.number,
                     first.wrong.name(),
-                    findings.count
+                    kept.count
                 ),
                 "Keep a copy of the data folder as it is, run `ilot audit verify`, and compare with the \
                  last export or snapshot: somebody or something changed the store from outside.",
             ),
         }
-        let (head, count) = (findings.last, findings.count);
-        self.store.write_freeing(move |tx| {
-            let before = tx.get(&VERIFIED, &())?.unwrap_or_default();
-            let whole_at = if whole { now } else { before.whole_at };
-            tx.put(&VERIFIED, &(), &Verified { head, at: now, whole_at, count, first })
-        })
+        Ok(())
     }
 }
 

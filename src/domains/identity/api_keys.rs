@@ -10,6 +10,7 @@ use super::records::{
 };
 use super::sessions::hold_when;
 use super::users::{check_name, wrong};
+use super::workstation::needs_password;
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
@@ -51,24 +52,6 @@ const WORDS: &[(&str, &[Right])] = &[
     ("memory", &[Right::UseAssistant]),
     ("plugins", &[Right::UsePlugins]),
     ("rag", &[Right::ReadDocuments]),
-];
-
-/// Rights that administer the box or other machines: a key with one of them is made with a fresh
-/// password only.
-const WEIGHTY: &[Right] = &[
-    Right::ManageRights,
-    Right::ViewSauron,
-    Right::AdminAccess,
-    Right::ManageCollections,
-    Right::ManageAssistant,
-    Right::ManageAttendance,
-    Right::UseRemote,
-    Right::ManageRemote,
-    Right::ManagePlugins,
-    Right::ManageBackups,
-    Right::RestoreBackups,
-    Right::ExportActivity,
-    Right::UseContinuity,
 ];
 
 /// The rights that a scope stands for: a right's own name, or one of the words; none for neither.
@@ -174,6 +157,17 @@ impl Identity {
         Ok(caller)
     }
 
+    /// The caller behind what a client calls its token: a token, or an API key in its place.
+    ///
+    /// # Errors
+    /// As [`Identity::recognise`] and [`Identity::recognise_key`].
+    pub fn recognise_token_or_key(&self, caller: Caller, text: &str) -> Result<Caller, Fault> {
+        if looks_like_key(text) {
+            return self.recognise_key(caller, text, Door::Key);
+        }
+        self.recognise(caller, text, Door::Bearer)
+    }
+
     /// How a caller with a key stands now, and until which moment at least; none when the key or its
     /// owner's account is over.
     ///
@@ -248,8 +242,8 @@ impl Identity {
     ///
     /// # Errors
     /// `session_required` for a key or a machine, what has to be done first, the fields at fault,
-    /// `right_not_held`, `right_missing` for a kiosk's, `step_up_required` for a right that
-    /// administers, `key_exists`, `keys_full`.
+    /// `right_not_held`, `right_missing` for a kiosk's, `step_up_required` for rights that
+    /// nobody holds without a password and for whoever signed in without one, `key_exists`, `keys_full`.
     pub fn add_key(&self, caller: &Caller, draft: &KeyDraft) -> Result<Issued, Fault> {
         let user = caller.in_person()?;
         caller.not_held()?;
@@ -278,7 +272,9 @@ impl Identity {
         let rights = scopes.iter().filter_map(|scope| rights_of_scope(scope));
         let rights = rights.fold(Rights::NONE, Rights::either);
         roles::holds(caller, rights)?;
-        if WEIGHTY.iter().any(|right| rights.holds(*right)) {
+        // A session without a password must not outlive its workstation as a key.
+        let passwordless = caller.fresh_until.is_none();
+        if passwordless || needs_password(rights) {
             caller.fresh(now)?;
         }
         let mint = self.mint()?;

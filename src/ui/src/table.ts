@@ -24,8 +24,13 @@ export function tabbed(rows: Cell[][]): string {
 
 /** Hands `text` to the reader as a file. */
 export function download(name: string, text: string, type: string): void {
+  save(name, new Blob([text], { type }));
+}
+
+/** Hands bytes to the reader as a file. */
+export function save(name: string, bytes: Blob): void {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
+  link.href = URL.createObjectURL(bytes);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);

@@ -1,13 +1,15 @@
 // The one door through which the pages speak to their box.
 import createClient, { type Middleware } from "openapi-fetch";
-import { asFault, Fault, faultFrom } from "./fault";
+import { asFault, Fault, faultFrom, isHold, isLoss } from "./fault";
 import type { paths } from "./schema";
 
 /** What every request needs to know of the session; `session.svelte.ts` keeps it current. */
 export const key = {
   csrf: "",
   /** Called when the box no longer knows this browser. */
-  lost: () => {},
+  lost: (_code: string): void => {},
+  /** Called when the box wants something else done first. */
+  held: (): void => {},
 };
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -23,9 +25,10 @@ const proof: Middleware = {
 export const box = createClient<paths>({ baseUrl: location.origin, credentials: "same-origin" });
 box.use(proof);
 
-/** Tells the session that it ended, when that is what the fault means. */
+/** Tells the session what a fault means for it. */
 export function noticeLoss(fault: Fault): Fault {
-  if (fault.status === 401 && fault.code !== "bad_credentials") key.lost();
+  if (isLoss(fault)) key.lost(fault.code);
+  if (isHold(fault)) key.held();
   return fault;
 }
 

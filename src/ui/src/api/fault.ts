@@ -8,7 +8,9 @@ export interface FieldFault {
 }
 
 /** Codes of faults that arise in the browser, where no answer came from the box. */
-export type LocalCode = "unreachable" | "answer_unreadable" | "page_stale";
+export type LocalCode = "unreachable" | "answer_unreadable" | "page_stale" | typeof STEP_UP_CANCELLED;
+/** Who was asked for the password again and closed the question. */
+export const STEP_UP_CANCELLED = "step_up_cancelled";
 
 export class Fault extends Error {
   constructor(
@@ -44,6 +46,27 @@ export function faultFrom(status: number, header: (name: string) => string | nul
     fields,
     Number.isFinite(pause) && pause > 0 ? pause : null,
   );
+}
+
+/** Whether a message would tell nothing new: the reader closed the question, or the sign-in says why it stands there. */
+export function isQuiet(fault: Fault): boolean {
+  return fault.code === STEP_UP_CANCELLED || isLoss(fault) || isHold(fault);
+}
+
+/** Refusals that mean the box no longer knows this browser; others with 401 are about what was just typed. */
+const LOST = new Set(["unauthenticated", "token_invalid", "token_expired", "session_ended", "account_disabled"]);
+
+/** Whether the session is gone. */
+export function isLoss(fault: Fault): boolean {
+  return fault.status === 401 && LOST.has(fault.code);
+}
+
+/** Refusals that mean something else has to be done before anything is allowed. */
+const HELD = new Set(["password_change_required", "second_factor_enrolment_required"]);
+
+/** Whether the reader has to choose a password or set up a second factor first. */
+export function isHold(fault: Fault): boolean {
+  return fault.status === 403 && HELD.has(fault.code);
 }
 
 /** Anything caught, as a fault. */

@@ -3,7 +3,7 @@ import type { FetchResponse } from "openapi-fetch";
 import type { paths } from "./schema";
 
 /** What an operation answers when it succeeds, exactly as the client hands it out. */
-type Success<Operation extends Record<string | number, any>> = NonNullable<
+export type Success<Operation extends Record<string | number, any>> = NonNullable<
   FetchResponse<Operation, object, `${string}/${string}`>["data"]
 >;
 
@@ -20,8 +20,16 @@ export type UploadItem = UploadAnswer["items"][number];
 export type TextWindow = Success<paths["/rag/documents/{id}/text"]["get"]>;
 export type Heading = TextWindow["headings"][number];
 export type Collection = Success<paths["/rag/collections"]["get"]>["items"][number];
+export type Readers = NonNullable<Collection["readers"]>;
 export type Found = Success<paths["/rag/query"]["post"]>;
 export type Hit = Found["results"][number];
 export type RagStatus = Success<paths["/rag/status"]["get"]>;
 export type HealthDetail = Success<paths["/health/detail"]["get"]>;
 export type PartReport = HealthDetail["parts"][string];
+export type Session = Success<paths["/sessions"]["get"]>["sessions"][number];
+export type Provision = Success<paths["/totp/provision"]["post"]>;
+export type FactorStatus = Success<paths["/totp/recovery/status"]["get"]>;
+export type ApiKey = Success<paths["/apikeys"]["get"]>["keys"][number];
+export type NewApiKey = Success<paths["/apikeys"]["post"]>;
+export type Scope = Success<paths["/apikeys/scopes"]["get"]>["items"][number];
+export type Invitation = Success<paths["/auth/invitations/{token}"]["get"]>;

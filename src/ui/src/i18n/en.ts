@@ -16,6 +16,8 @@ export const en: Words = {
   "nav.search": "Search",
   "nav.documents": "Documents",
   "nav.health": "Health",
+  "nav.admin": "Administration",
+  "nav.adminShort": "Admin",
   "nowhere.title": "This address leads nowhere",
   "nowhere.body": "The page has moved, or the address is incomplete.",
 
@@ -41,6 +43,7 @@ export const en: Words = {
   "keys.searchPage": "Search",
   "keys.documents": "Documents",
   "keys.health": "Health of the box",
+  "keys.admin": "Administration",
   "keys.list": "This list",
   "keys.close": "Close",
 

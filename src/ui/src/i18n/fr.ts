@@ -1,5 +1,8 @@
 // Every sentence of the pages, in French: the first language, and the list of keys for all others.
 
+import type { fr as account } from "./account";
+import type { fr as admin } from "./admin.fr";
+
 export const fr = {
   again: "Réessayer",
   cancel: "Annuler",
@@ -15,6 +18,8 @@ export const fr = {
   "nav.search": "Recherche",
   "nav.documents": "Documents",
   "nav.health": "État",
+  "nav.admin": "Administration",
+  "nav.adminShort": "Admin",
   "nowhere.title": "Cette adresse ne mène nulle part",
   "nowhere.body": "La page a été déplacée, ou l’adresse est incomplète.",
 
@@ -40,6 +45,7 @@ export const fr = {
   "keys.searchPage": "Recherche",
   "keys.documents": "Documents",
   "keys.health": "État de la boîte",
+  "keys.admin": "Administration",
   "keys.list": "Cette liste",
   "keys.close": "Fermer",
 
@@ -444,5 +450,5 @@ export const fr = {
   "fault.index_damaged": "L’index est abîmé ; il se reconstruit à partir des documents.",
 };
 
+export type Key = keyof typeof fr | keyof typeof account | keyof typeof admin;
 export type Words = Record<keyof typeof fr, string>;
-export type Key = keyof typeof fr;

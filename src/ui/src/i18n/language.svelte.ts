@@ -1,14 +1,22 @@
 // Which language the pages speak, and how they say words, numbers, dates and sizes in it.
-import type { Key, Words } from "./fr";
+import type { Key } from "./fr";
 
 export type Code = "fr" | "en";
+/** Sentences of a part are missing until it was asked for. */
+type Words = Partial<Record<Key, string>>;
 const KEPT = "ilot.language";
 
 /** Only the language in use is fetched. */
 const DICTIONARIES: Record<Code, () => Promise<Words>> = {
-  fr: async () => (await import("./fr")).fr,
-  en: async () => (await import("./en")).en,
+  fr: async () => ({ ...(await import("./fr")).fr, ...(await import("./account")).fr }),
+  en: async () => ({ ...(await import("./en")).en, ...(await import("./account")).en }),
 };
+
+/** Sentences of pages that few people open: fetched with the first of them. */
+const PARTS = {
+  admin: { fr: async () => (await import("./admin.fr")).fr, en: async () => (await import("./admin.en")).en },
+};
+export type Part = keyof typeof PARTS;
 
 /** `documents` for the keys `documents.one` and `documents.other`. */
 export type Counted = { [K in Key]: K extends `${infer Base}.one` ? Base : never }[Key];
@@ -17,11 +25,21 @@ type Values = Record<string, string | number>;
 class Language {
   code = $state<Code>("fr");
   words = $state.raw<Words | null>(null);
+  private parts = new Set<Part>();
 
   async use(code: Code): Promise<void> {
-    this.words = await DICTIONARIES[code]();
+    const more = [...this.parts].map((part) => PARTS[part][code]());
+    const [own, ...others] = await Promise.all([DICTIONARIES[code](), ...more]);
+    this.words = Object.assign({}, own, ...others) as Words;
     this.code = code;
     document.documentElement.lang = code;
+  }
+
+  /** Knows the sentences of a part too, from now on and in either language. */
+  async also(part: Part): Promise<void> {
+    if (this.parts.has(part)) return;
+    this.parts.add(part);
+    await this.use(this.code);
   }
 
   /** The reader's own choice, which this browser remembers. */

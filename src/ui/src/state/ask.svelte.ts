@@ -4,6 +4,8 @@ export interface Question {
   title: string;
   /** What will be lost and what will not. */
   body: string[];
+  /** What will be done, one line each, where that is more than a sentence. */
+  plan?: string[];
   /** The deed, as a verb: it is what the button says. */
   action: string;
   danger?: boolean;

@@ -1,5 +1,5 @@
 // Short messages that appear at the foot of the page and are read aloud.
-import { asFault, type Fault } from "../api/fault";
+import { asFault, type Fault, isQuiet } from "../api/fault";
 
 export interface NoticeItem {
   id: number;
@@ -21,7 +21,8 @@ class Notices {
 
   /** A refusal stays until it is dismissed: its id may have to be copied. */
   refuse(caught: unknown): void {
-    this.add({ text: "", fault: asFault(caught) });
+    const fault = asFault(caught);
+    if (!isQuiet(fault)) this.add({ text: "", fault });
   }
 
   drop(id: number): void {

@@ -1,6 +1,6 @@
 // Who is signed in on this browser, and at which site.
 import { answer, box, key } from "../api/client";
-import { asFault, type Fault } from "../api/fault";
+import { asFault, type Fault, isLoss } from "../api/fault";
 import type { Login, Me, SetupState } from "../api/shapes";
 import { colourOr } from "./site";
 import { firstLanguage, language } from "../i18n/language.svelte";
@@ -12,6 +12,26 @@ class Session {
   setup = $state.raw<SetupState | null>(null);
   /** Why the box could not be asked. */
   fault = $state.raw<Fault | null>(null);
+  /** Why the reader has to sign in again, by the box's code; null for who never did, or who left. */
+  ended = $state<string | null>(null);
+  /** Who was signed in last on this page: an open page waits for them alone. */
+  owner = $state.raw<{ uuid: string; username: string } | null>(null);
+
+  /** What has to be done before anything else. */
+  get hold(): "change_password" | "enrol_second_factor" | null {
+    const hold = this.me?.hold;
+    return hold === "change_password" || hold === "enrol_second_factor" ? hold : null;
+  }
+
+  /** Whether the session ended under the reader's hands. */
+  get away(): boolean {
+    return this.me === null && this.ended !== null;
+  }
+
+  /** Signed in, and free to go where the rights allow. */
+  get free(): boolean {
+    return this.me !== null && this.hold === null;
+  }
 
   get site(): string {
     return this.me?.site || this.setup?.site || "";
@@ -32,7 +52,7 @@ class Session {
     try {
       const [setup, me] = await Promise.all([answer(box.GET("/setup/state")), this.whoAmI()]);
       this.setup = setup;
-      this.me = me;
+      this.take(me);
       key.csrf = me?.csrf_token ?? "";
       await language.use(firstLanguage(setup.needed ? null : (me?.language ?? setup.language)));
     } catch (caught) {
@@ -46,7 +66,7 @@ class Session {
     try {
       return await answer(box.GET("/auth/me"));
     } catch (caught) {
-      if (asFault(caught).status === 401) return null;
+      if (isLoss(asFault(caught))) return null;
       throw caught;
     }
   }
@@ -56,20 +76,49 @@ class Session {
     key.csrf = login.csrf_token;
     const [setup, me] = await Promise.all([answer(box.GET("/setup/state")), answer(box.GET("/auth/me"))]);
     this.setup = setup;
-    this.me = me;
+    this.take(me);
     key.csrf = me.csrf_token || login.csrf_token;
+  }
+
+  /** Asks again who this is, after something about oneself has changed. */
+  async refresh(): Promise<void> {
+    const me = await answer(box.GET("/auth/me"));
+    this.take(me);
+    key.csrf = me.csrf_token || key.csrf;
+  }
+
+  private take(me: Me | null): void {
+    this.me = me;
+    if (me === null) return;
+    this.ended = null;
+    if (this.owner?.uuid !== me.uuid) this.owner = { uuid: me.uuid, username: me.username };
   }
 
   async leave(): Promise<void> {
     await answer(box.POST("/auth/logout"));
     this.forget();
+    this.ended = null;
+    this.owner = null;
   }
 
-  forget(): void {
+  /** The password was given again. */
+  freshened(until: string): void {
+    if (this.me) this.me = { ...this.me, fresh_until: until };
+  }
+
+  /** The session ended elsewhere; who only never signed in has lost nothing. */
+  lose(code: string): void {
+    if (this.me !== null || code !== "unauthenticated") this.ended = code;
+    this.forget();
+  }
+
+  private forget(): void {
     this.me = null;
     key.csrf = "";
   }
 }
 
 export const session = new Session();
-key.lost = () => session.forget();
+key.lost = (code) => session.lose(code);
+// Asked once: the answer to it is never itself a hold.
+key.held = () => void session.refresh().catch(() => {});

@@ -1,0 +1,107 @@
+// What the journal tells, in the reader's words: deeds, doors, and what a deed changed.
+import { dayAndTime, has, language, number, t } from "./language.svelte";
+import type { Key } from "./fr";
+import { rightName, roleName } from "./rights";
+import { scopeName } from "./roles";
+
+/** A deed in words; one the pages have not heard of keeps its own name. */
+export function deedName(deed: string): string {
+  const key = `deed.${deed}`;
+  return has(key) ? t(key as Key) : deed;
+}
+
+/** Who did it, where that is no account. */
+export function whoName(link: { who: string; door: string }): string {
+  if (link.who === "nobody") return t("journal.nobody");
+  if (link.door === "inside") return t("journal.box", { task: link.who });
+  return link.door === "console" ? t("journal.console") : link.who;
+}
+
+/** A moment to the second, short: many lines stand below each other. */
+export function stamp(at: string): string {
+  const locale = language.code === "fr" ? "fr-FR" : "en-GB";
+  return new Intl.DateTimeFormat(locale, { dateStyle: "short", timeStyle: "medium" }).format(new Date(at));
+}
+
+const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** An object by its name; an id is told by its end, which differs first. */
+export function objectName(object: string): { text: string; id: boolean } {
+  return UUID.test(object) ? { text: `…${object.slice(-12)}`, id: true } : { text: object, id: false };
+}
+
+export function doorName(door: string): string {
+  const key = `door.${door}`;
+  return has(key) ? t(key as Key) : door;
+}
+
+export function offenceName(wrong: string): string {
+  const key = `chain.wrong.${wrong}`;
+  return has(key) ? t(key as Key) : wrong;
+}
+
+function memberName(name: string): string {
+  const key = `member.${name}`;
+  return has(key) ? t(key as Key) : name;
+}
+
+/** Moments are whole ISO times in the box's answers. */
+const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/;
+/** Moments that the journal keeps as the box counts them: milliseconds since 1970. */
+const COUNTED = /(?:_at|^until|^proved)$/;
+
+function value(name: string, told: unknown): string {
+  if (told === null || told === undefined || told === "") return "–";
+  if (typeof told === "boolean") return t(told ? "yes" : "no");
+  if (typeof told === "number") return COUNTED.test(name) && told > 1e11 ? dayAndTime(new Date(told)) : number(told, 3);
+  if (typeof told === "string") {
+    if (MOMENT.test(told)) return dayAndTime(told);
+    if (name === "role") return roleName(told);
+    if (name === "right") return rightName(told);
+    if (name === "scope") return scopeName(told);
+    if (name === "state" && has(`standing.${told}`)) return t(`standing.${told}` as Key);
+    return told;
+  }
+  if (Array.isArray(told)) return told.length === 0 ? "–" : told.map((one) => value(name === "rights" ? "right" : name === "scopes" ? "scope" : "", one)).join(", ");
+  return JSON.stringify(told);
+}
+
+/** One thing that a deed set, or changed. */
+export interface Change {
+  name: string;
+  /** The name under which the box keeps it. */
+  raw: string;
+  before: string | null;
+  after: string | null;
+}
+
+type Members = Record<string, unknown>;
+
+function members(state: unknown): Members | null {
+  if (state === null || state === undefined) return null;
+  if (Array.isArray(state)) {
+    // Counts by sort, as an offboarding tells them.
+    const pairs = state.filter((one): one is { what: string; count: number } => typeof one?.what === "string");
+    return pairs.length === state.length ? Object.fromEntries(pairs.map((one) => [one.what, one.count])) : { "": state };
+  }
+  return typeof state === "object" ? (state as Members) : { "": state };
+}
+
+/** What two states differ in; with only one of them, all that it says. */
+export function changes(before: unknown, after: unknown): Change[] {
+  const [old, now] = [members(before), members(after)];
+  const names = [...new Set([...Object.keys(old ?? {}), ...Object.keys(now ?? {})])];
+  const changed: Change[] = [];
+  for (const raw of names) {
+    const [x, y] = [old?.[raw], now?.[raw]];
+    if (old && now && JSON.stringify(x) === JSON.stringify(y)) continue;
+    const name = memberName(raw);
+    if (old && now && Array.isArray(x) && Array.isArray(y)) {
+      // Of two lists only what left and what came.
+      const left = x.filter((one) => !y.some((other) => JSON.stringify(other) === JSON.stringify(one)));
+      const came = y.filter((one) => !x.some((other) => JSON.stringify(other) === JSON.stringify(one)));
+      changed.push({ name, raw, before: left.length > 0 ? `− ${value(raw, left)}` : null, after: came.length > 0 ? `+ ${value(raw, came)}` : null });
+    } else changed.push({ name, raw, before: old ? value(raw, x) : null, after: now ? value(raw, y) : null });
+  }
+  return changed;
+}
