@@ -779,3 +779,21 @@ fn a_session_that_ends_leaves_no_row() {
     let store = &house.app().desks().system.store;
     assert_eq!(store.read(|view| view.count(SESSIONS.name)).unwrap(), 0);
 }
+
+#[test]
+fn as_many_users_as_are_taken_at_once_come_in() {
+    let (house, admin) = House::ready();
+    let hash = "$2b$05$OEnRfvQIsThS46mUDIWBX./RblW4GcKxAOWqzBnIHnlpcNEKm6kG6";
+    let rows: Vec<Value> = (0..10_000)
+        .map(|n| {
+            json!({"username": format!("agent{n:05}"), "email": format!("agent{n:05}@depot.lan"),
+                   "display_name": "Un agent du dépôt", "role": "user", "password_hash": hash})
+        })
+        .collect();
+    let import = post("/admin/users/import", &json!({"users": rows, "dry_run": false}));
+    let began = std::time::Instant::now();
+    house.check(import.by(&admin), 200, &json!({"done": true}));
+    eprintln!("10,000 users taken in: {:?}", began.elapsed());
+    let last = json!({"username": "agent09999", "password": "correct horse"});
+    house.check(login(&last), 200, &json!({"user": {"id": 10_001, "role": "user"}}));
+}
