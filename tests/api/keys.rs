@@ -317,7 +317,7 @@ fn plan_bs_own_key_opens_its_door_and_no_other() {
         &json!({"parts": {"planb": {"level": "ok"}}}),
     );
     house.refuses(get("/rag/status").header("X-API-Key", key), 403, "right_missing");
-    house.refuses(detail().by(key), 401, "token_invalid");
+    house.refuses(detail().by(key), 401, "token_malformed");
     house.refuses(detail().header("X-Kiosk-API-Key", key), 401, "key_unknown");
     house.refuses(detail().header("X-API-Key", &key.to_uppercase()), 401, "key_unknown");
     house.refuses(detail().header("X-API-Key", &key[1..]), 401, "key_unknown");
