@@ -204,8 +204,8 @@ fn people_are_counted_and_one_is_shown() {
 #[test]
 fn a_sheet_opens_in_a_spreadsheet_and_runs_nothing() {
     let (house, admin) = House::ready();
-    let user = json!({"username": "=HYPERLINK(\"x\")", "password": PASSWORD});
-    house.check(post("/admin/users", &user).by(&admin), 201, &json!({}));
+    let formula = json!({"username": "=HYPERLINK(\"x\")", "password": PASSWORD});
+    house.check(post("/admin/users", &formula).by(&admin), 201, &json!({}));
     for (path, name) in [("/admin/logs", "journal"), ("/admin/audit-logs", "audit")] {
         let reply = house.ask(get(&format!("{path}?format=csv&limit=5")).by(&admin));
         assert!(reply.header("content-type").starts_with("text/csv"), "{path}");

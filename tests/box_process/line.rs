@@ -188,6 +188,21 @@ fn users_come_and_go(place: &Place) {
     assert_eq!((&carl["state"], &carl["is_system_admin"]), (&json!("active"), &json!(true)));
     place.ends(&["user", "recover", "nobody"], 3);
     place.ends(&["user", "import", "/nonexistent"], 2);
+
+    let list = "username;email;role;is_active\ndora;dora@depot.lan;planner;oui\nanna;;;non\n";
+    let list = place.write("liste.csv", list);
+    let list = list.to_str().unwrap();
+    let plan = place.tells(&["user", "import", list], 0);
+    let becomes = |plan: &Value| {
+        let rows = plan["plan"].as_array().unwrap().iter();
+        rows.map(|row| row["outcome"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((&plan["done"], becomes(&plan).join(" ")), (&json!(false), "created exists".into()));
+    place.ends(&["user", "show", "dora"], 3);
+    assert_eq!(place.tells(&["user", "import", list, "--apply"], 0)["done"], true);
+    assert_eq!(place.tells(&["user", "show", "dora"], 0)["role"], "planner");
+    let wrong = place.write("liste.json", r#"[{"username": "emil", "role": "roi"}]"#);
+    assert_eq!(becomes(&place.tells(&["user", "import", wrong.to_str().unwrap()], 6)), ["refused"]);
 }
 
 /// The sample depot goes into a fresh box that runs, and into one that does not.
