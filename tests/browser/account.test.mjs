@@ -30,7 +30,7 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
   let box, browser, context, page, misdeeds, fr, admin, secret;
   let codes = [];
   const button = (name, within = page) => within.getByRole("button", { name, exact: true });
-  const field = (name, within = page) => within.getByLabel(name, { exact: true });
+  const field = (name, within = page) => within.getByLabel(name, { exact: true }).and(page.locator("input"));
   const heading = (name) => page.getByRole("heading", { name, exact: true });
 
   /** What the administrator does meanwhile, without a page. */
