@@ -357,6 +357,23 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await button(fr.close, dialog).click();
   });
 
+  test("signing in again in another tab costs one more click here", async () => {
+    await page.goto(`${box.url}/ui/account`);
+    const name = field(fr["setup.displayName"]);
+    await name.fill("Claire M.");
+    // The browser has one cookie for all its tabs, and this page holds the word of the session before.
+    const answer = await page.evaluate(async (body) => {
+      const { csrf_token: word } = await (await fetch("/auth/me")).json();
+      const headers = { "content-type": "application/json", "x-csrf-token": word };
+      return (await fetch("/auth/login", { method: "POST", headers, body: JSON.stringify(body) })).status;
+    }, ADMIN);
+    assert.equal(answer, 200);
+    await button(fr["account.save"]).click();
+    await page.getByText(fr["fault.csrf_invalid"]).waitFor();
+    await button(fr["account.save"]).click();
+    await page.getByText(fr["account.saved"]).waitFor();
+  });
+
   test("the account fits 360 px and keeps its contrast in the dark", async () => {
     await page.goto(`${box.url}/ui/account`);
     await page.locator("header details > summary").click();
