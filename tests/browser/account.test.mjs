@@ -8,6 +8,7 @@ const SITE = "Dépôt de Lyon-Vénissieux";
 const ADMIN = { username: "claire", password: "tuile orage violon carafe 42" };
 const PAUL = "grenier plume cactus bascule 17";
 const STEP_S = 30;
+const COOKIE = "access_token";
 
 /** The code of RFC 6238 with SHA-256 for a secret in base 32, `ahead` time steps from now. */
 function totp(secret, ahead = 0) {
@@ -80,6 +81,17 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await button(fr["stepUp.give"], dialog).click();
     await what.waitFor();
   }
+
+  test("what another box left in the browser leads to the sign-in, not to an error", async () => {
+    const elsewhere = [{ alg: "RS256", kid: "elsewhere", typ: "JWT" }, { iss: "ilot:elsewhere", exp: 4_102_444_800 }]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"));
+    for (const value of [`${elsewhere.join(".")}.c2lnbmVk`, "pas-un-jeton"]) {
+      await context.addCookies([{ name: COOKIE, value, url: box.url, httpOnly: true, sameSite: "Strict" }]);
+      await page.goto(`${box.url}/ui/`);
+      await heading(fr["login.title"]).waitFor();
+    }
+    await context.clearCookies();
+  });
 
   test("who was given a password chooses one before anything else", async () => {
     const paul = await ask("POST", "/admin/users", { username: "paul", display_name: "Paul Lenoir", role: "planner" });

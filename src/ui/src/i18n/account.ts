@@ -256,6 +256,16 @@ export const fr = {
   "fault.already_authenticated": "Cette liaison a déjà dit qui elle est.",
   "fault.message_unknown": "La boîte ne connaît pas ce message.",
   "fault.upgrade_required": "Cette adresse attend une liaison en direct.",
+  "fault.key_owner_closed": "Le compte de cette clé est fermé.",
+  "fault.key_wrong_door": "Cette clé est faite pour une autre entrée.",
+  "fault.token_algorithm": "Cette preuve d’identité est signée autrement que la boîte ne signe : reconnectez-vous.",
+  "fault.token_audience": "Cette preuve d’identité est destinée à un autre programme : reconnectez-vous.",
+  "fault.token_issuer": "Cette preuve d’identité vient d’une autre boîte : reconnectez-vous.",
+  "fault.token_key_unknown": "Cette preuve d’identité est signée d’une clé que la boîte n’emploie plus : reconnectez-vous.",
+  "fault.token_kind": "Cette preuve d’identité est d’une autre sorte : reconnectez-vous.",
+  "fault.token_malformed": "Cette preuve d’identité est illisible : reconnectez-vous.",
+  "fault.token_not_yet": "Cette preuve d’identité n’est pas encore valable : l’horloge de la boîte a peut-être reculé. Reconnectez-vous.",
+  "fault.token_signature": "La signature de cette preuve d’identité n’est pas bonne : reconnectez-vous.",
 };
 
 type Sentences = Record<keyof typeof fr, string>;
@@ -516,4 +526,14 @@ export const en: Sentences = {
   "fault.already_authenticated": "This connection has said who it is already.",
   "fault.message_unknown": "The box does not know this message.",
   "fault.upgrade_required": "This address expects a live connection.",
+  "fault.key_owner_closed": "The account of this key is closed.",
+  "fault.key_wrong_door": "This key is for another door.",
+  "fault.token_algorithm": "This proof of identity is signed in another way than the box signs: sign in again.",
+  "fault.token_audience": "This proof of identity is meant for another program: sign in again.",
+  "fault.token_issuer": "This proof of identity comes from another box: sign in again.",
+  "fault.token_key_unknown": "This proof of identity is signed with a key the box no longer uses: sign in again.",
+  "fault.token_kind": "This proof of identity is of another kind: sign in again.",
+  "fault.token_malformed": "This proof of identity cannot be read: sign in again.",
+  "fault.token_not_yet": "This proof of identity is not good yet: the box’s clock may have gone back. Sign in again.",
+  "fault.token_signature": "The signature of this proof of identity is not good: sign in again.",
 };
