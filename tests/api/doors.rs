@@ -369,6 +369,18 @@ fn an_imported_hash_is_made_new_at_the_first_sign_in() {
         house.check(login(&right), 200, &json!({}));
     }
     assert_eq!(deeds(&house, "password.rehash").len(), hashes.len());
+    // Two doors at once, and both make the hash anew.
+    let twin =
+        json!({"users": [{"username": "twin", "password_hash": hashes[0].1}], "dry_run": false});
+    house.check(post("/admin/users/import", &twin).by(&admin), 200, &json!({"done": true}));
+    let right = || house.ask(login(&json!({"username": "twin", "password": "correct horse"})));
+    std::thread::scope(|scope| {
+        let both = [scope.spawn(right), scope.spawn(right)];
+        for one in both {
+            let reply = one.join().unwrap();
+            assert_eq!(reply.status, 200, "{}", reply.json());
+        }
+    });
     // Done again, it changes nobody; and no hash is in the journal.
     let again = house.check(import(false), 200, &json!({"done": true}));
     let created =
@@ -766,4 +778,22 @@ fn a_session_that_ends_leaves_no_row() {
     house.check(ask("POST", "/auth/logout").by(&token(&refreshed)), 200, &json!({}));
     let store = &house.app().desks().system.store;
     assert_eq!(store.read(|view| view.count(SESSIONS.name)).unwrap(), 0);
+}
+
+#[test]
+fn as_many_users_as_are_taken_at_once_come_in() {
+    let (house, admin) = House::ready();
+    let hash = "$2b$05$OEnRfvQIsThS46mUDIWBX./RblW4GcKxAOWqzBnIHnlpcNEKm6kG6";
+    let rows: Vec<Value> = (0..10_000)
+        .map(|n| {
+            json!({"username": format!("agent{n:05}"), "email": format!("agent{n:05}@depot.lan"),
+                   "display_name": "Un agent du dépôt", "role": "user", "password_hash": hash})
+        })
+        .collect();
+    let import = post("/admin/users/import", &json!({"users": rows, "dry_run": false}));
+    let began = std::time::Instant::now();
+    house.check(import.by(&admin), 200, &json!({"done": true}));
+    eprintln!("10,000 users taken in: {:?}", began.elapsed());
+    let last = json!({"username": "agent09999", "password": "correct horse"});
+    house.check(login(&last), 200, &json!({"user": {"id": 10_001, "role": "user"}}));
 }

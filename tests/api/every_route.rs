@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{own}` a right of whoever asks, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -464,7 +464,7 @@ fn of_roles_and_sessions() -> Vec<Case> {
 
 fn of_keys() -> Vec<Case> {
     let key = |body: &Value| post("/apikeys", body);
-    let good = json!({"name": "relevés", "scopes": ["rag", "view_planning"]});
+    let good = json!({"name": "relevés {n}", "scopes": ["{own}"]});
     vec![
         case(Open::SignedIn, get("/apikeys"), 200).of("get", "/apikeys").with(json!({"keys": []})),
         case(Open::Admins, key(&json!({"name": "quai", "kind": "kiosk"})), 201)
@@ -493,7 +493,7 @@ fn of_keys() -> Vec<Case> {
             .wrong(key(&json!({"name": "a", "kind": "robot"})), json!(["body", "kind"])),
         case(Open::SignedIn, key(&good), 201)
             .of("post", "/apikeys")
-            .with(json!({"name": "relevés", "kind": "person"})),
+            .with(json!({"kind": "person"})),
         case(Open::SignedIn, get("/apikeys/scopes"), 200).of("get", "/apikeys/scopes"),
         case(Open::SignedIn, ask("DELETE", "/apikeys/{none}"), 404)
             .of("delete", "/apikeys/{id}")
@@ -766,6 +766,12 @@ impl Stage {
         put("invitation", &|| invite()["id"].as_str().unwrap().to_owned());
         put("spare", &|| self.spare().0);
         put("uuid", &|| self.spare().1);
+        put("own", &|| {
+            let me = house.ask(get("/auth/me").by(by.unwrap_or(&self.admin))).json();
+            let held =
+                me["permissions"].as_object().unwrap().iter().find(|(_, holds)| **holds == true);
+            held.unwrap().0.clone()
+        });
         put("session", &|| {
             let token = match by {
                 // A second session of the same person.

@@ -100,7 +100,7 @@ fn a_code_is_asked_for_behind_the_right_password_and_taken_once() {
     let other = format!("username=anna&password=un+mot+de+passe+assez+long&otp={}", phone.code(60));
     let form = ask("POST", "/auth/token").raw("application/x-www-form-urlencoded", other);
     house.check(form, 200, &json!({"token_type": "bearer"}));
-    house.clock.pass(Duration::from_secs(60));
+    house.clock.pass(Duration::from_mins(1));
     let validate = |code: &str| post("/totp/validate", &json!({"code": code})).by(&anna);
     house.check(validate(&phone.code(90)), 200, &json!({"valid": true}));
     house.refuses(validate(&phone.code(90)), 400, "second_factor_wrong");
@@ -157,7 +157,7 @@ fn a_secret_waits_five_minutes_for_its_first_code() {
     let phone = Phone::of(&shown["secret"]);
     let activate =
         |after: u64| post("/totp/activate", &json!({"code": phone.code(after)})).by(&admin);
-    house.clock.pass(Duration::from_secs(300));
+    house.clock.pass(Duration::from_mins(5));
     house.refuses(activate(300), 404, "second_factor_not_pending");
     // Whoever finds an open session cannot set a second factor up in it, nor take one away.
     for one in [
@@ -187,7 +187,7 @@ fn five_wrong_codes_close_the_factor_for_a_quarter_of_an_hour() {
     let last = house.ask(sign_in("anna", "000000"));
     assert_eq!((last.status, last.header("retry-after")), (403, "900"), "{}", last.json());
     assert_eq!(last.json()["code"], "second_factor_locked");
-    house.clock.pass(Duration::from_secs(60));
+    house.clock.pass(Duration::from_mins(1));
     for further in [
         sign_in("anna", &phone.code(60)),
         sign_in("anna", &codes[0]),

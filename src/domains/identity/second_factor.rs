@@ -19,7 +19,7 @@ use crate::engines::{qr, secrets};
 use crate::store::{Deed, Reader, Tx};
 
 /// How long a secret that was shown waits for its first code.
-const PENDING: Duration = Duration::from_secs(300);
+const PENDING: Duration = Duration::from_mins(5);
 /// Failures within [`FAILURES_WITHIN`] that close a user's second factor.
 const FAILURES_MAX: u32 = 5;
 /// The time in which they count together.

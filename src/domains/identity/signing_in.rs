@@ -76,10 +76,10 @@ impl Identity {
         let name = user.as_ref().map(|user| user.username.clone());
         let (known, verdict) = self.judged(&knock, user, &shown.password)?;
         let outcome = if shown.password.is_empty() && self.settings.workstation_login.is_on() {
-            self.from_workstation(caller, known, shown)
+            self.without_password(caller, known, shown)
         } else {
             match known.filter(|user| verdict != Verdict::Wrong && user.is_active()) {
-                Some(user) => self.with_password(caller, knock.lane(), user, verdict, shown),
+                Some(user) => self.with_password(caller, knock.lane(), &user, verdict, shown),
                 None => Err(bad_credentials()),
             }
         };
@@ -125,7 +125,7 @@ impl Identity {
         &self,
         caller: &Caller,
         lane: Lane,
-        user: User,
+        user: &User,
         verdict: Verdict,
         shown: &Credentials,
     ) -> Result<SignedIn, Fault> {
@@ -159,12 +159,12 @@ impl Identity {
             Ok((user, session))
         });
         let (user, session) =
-            if enrolled { self.counted(caller, &user, outcome)? } else { outcome? };
+            if enrolled { self.counted(caller, user, outcome)? } else { outcome? };
         self.signed_in(user, &session)
     }
 
     /// Signs in without a password. Every refusal says what a wrong password hears.
-    fn from_workstation(
+    fn without_password(
         &self,
         caller: &Caller,
         known: Option<User>,
@@ -295,10 +295,15 @@ pub(super) fn lay(tx: &mut Tx<'_>, session: &Session) -> Result<(), Fault> {
     tx.put(&LAST_USED, &session.id, &session.created_at)
 }
 
-/// The user as the write finds it, when it may still sign in with the password that was checked.
+/// The user as the write finds it, when it may still sign in with the password that was checked. A hash
+/// that was made anew meanwhile, by the same password at another door, is of the same age.
 fn still_so(tx: &Tx<'_>, checked: &Checked) -> Result<User, Fault> {
-    let user = tx.get(&USERS, &checked.user.id)?;
-    let same = user.filter(|user| user.is_active() && user.password == checked.user.password);
+    let Checked { user: before, better } = checked;
+    let user = tx.get(&USERS, &before.id)?.filter(User::is_active);
+    let same = user.filter(|user| {
+        let made_anew = better.is_some() && user.password_at == before.password_at;
+        user.password == before.password || made_anew && !user.password.is_empty()
+    });
     same.ok_or_else(bad_credentials)
 }
 
