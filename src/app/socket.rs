@@ -157,7 +157,7 @@ fn crowded() -> Fault {
 
 /// The routes of the socket.
 pub fn routes(sockets: Sockets) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(open)).routes(routes!(status)).with_state(sockets)
+    OpenApiRouter::new().routes(routes!(open)).routes(routes!(socket_status)).with_state(sockets)
 }
 
 /// How a socket may be opened.
@@ -215,7 +215,10 @@ struct StatusAnswer {
 #[utoipa::path(get, path = "/ws/status", tag = "socket",
     responses((status = 200, body = StatusAnswer), (status = 401, description = "Nobody is signed in"),
         (status = 403, description = "`right_missing`")))]
-async fn status(State(sockets): State<Sockets>, Asker(caller): Asker) -> Answer<StatusAnswer> {
+async fn socket_status(
+    State(sockets): State<Sockets>,
+    Asker(caller): Asker,
+) -> Answer<StatusAnswer> {
     caller.require(Right::ViewSauron)?;
     let users = sockets.hub.present(&caller);
     Ok(Json(StatusAnswer {

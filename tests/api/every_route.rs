@@ -796,6 +796,21 @@ impl Stage {
     }
 }
 
+/// Clients are made from the document by these names: of two that are the same, one would get the types of
+/// the other.
+#[test]
+fn no_two_operations_have_the_same_name() {
+    let document: Value =
+        serde_json::from_str(&ilot::app::commands::openapi::document().unwrap()).unwrap();
+    let mut named = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap_or_default();
+            assert!(named.insert(name), "{method} {path} is called '{name}', as another is");
+        }
+    }
+}
+
 #[test]
 fn no_route_is_without_a_case() {
     let document: Value =

@@ -8,6 +8,7 @@ const SITE = "Dépôt de Lyon-Vénissieux";
 const ADMIN = { username: "claire", password: "tuile orage violon carafe 42" };
 const PAUL = "grenier plume cactus bascule 17";
 const STEP_S = 30;
+const COOKIE = "access_token";
 
 /** The code of RFC 6238 with SHA-256 for a secret in base 32, `ahead` time steps from now. */
 function totp(secret, ahead = 0) {
@@ -30,7 +31,7 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
   let box, browser, context, page, misdeeds, fr, admin, secret;
   let codes = [];
   const button = (name, within = page) => within.getByRole("button", { name, exact: true });
-  const field = (name, within = page) => within.getByLabel(name, { exact: true });
+  const field = (name, within = page) => within.getByLabel(name, { exact: true }).and(page.locator("input"));
   const heading = (name) => page.getByRole("heading", { name, exact: true });
 
   /** What the administrator does meanwhile, without a page. */
@@ -80,6 +81,17 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await button(fr["stepUp.give"], dialog).click();
     await what.waitFor();
   }
+
+  test("what another box left in the browser leads to the sign-in, not to an error", async () => {
+    const elsewhere = [{ alg: "RS256", kid: "elsewhere", typ: "JWT" }, { iss: "ilot:elsewhere", exp: 4_102_444_800 }]
+      .map((part) => Buffer.from(JSON.stringify(part)).toString("base64url"));
+    for (const value of [`${elsewhere.join(".")}.c2lnbmVk`, "pas-un-jeton"]) {
+      await context.addCookies([{ name: COOKIE, value, url: box.url, httpOnly: true, sameSite: "Strict" }]);
+      await page.goto(`${box.url}/ui/`);
+      await heading(fr["login.title"]).waitFor();
+    }
+    await context.clearCookies();
+  });
 
   test("who was given a password chooses one before anything else", async () => {
     const paul = await ask("POST", "/admin/users", { username: "paul", display_name: "Paul Lenoir", role: "planner" });
@@ -355,6 +367,23 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await page.getByRole("dialog").filter({ hasText: fr["readers.deleteBody"] }).getByRole("button", { name: fr["delete.action"] }).click();
     await page.getByText(fr["readers.none"]).waitFor();
     await button(fr.close, dialog).click();
+  });
+
+  test("signing in again in another tab costs one more click here", async () => {
+    await page.goto(`${box.url}/ui/account`);
+    const name = field(fr["setup.displayName"]);
+    await name.fill("Claire M.");
+    // The browser has one cookie for all its tabs, and this page holds the word of the session before.
+    const answer = await page.evaluate(async (body) => {
+      const { csrf_token: word } = await (await fetch("/auth/me")).json();
+      const headers = { "content-type": "application/json", "x-csrf-token": word };
+      return (await fetch("/auth/login", { method: "POST", headers, body: JSON.stringify(body) })).status;
+    }, ADMIN);
+    assert.equal(answer, 200);
+    await button(fr["account.save"]).click();
+    await page.getByText(fr["fault.csrf_invalid"]).waitFor();
+    await button(fr["account.save"]).click();
+    await page.getByText(fr["account.saved"]).waitFor();
   });
 
   test("the account fits 360 px and keeps its contrast in the dark", async () => {

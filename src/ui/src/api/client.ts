@@ -8,8 +8,8 @@ export const key = {
   csrf: "",
   /** Called when the box no longer knows this browser. */
   lost: (_code: string): void => {},
-  /** Called when the box wants something else done first. */
-  held: (): void => {},
+  /** Called when what is known of the session is no longer so: something else has to be done first, or another tab signed in. */
+  stale: (): void => {},
 };
 
 const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
@@ -28,7 +28,7 @@ box.use(proof);
 /** Tells the session what a fault means for it. */
 export function noticeLoss(fault: Fault): Fault {
   if (isLoss(fault)) key.lost(fault.code);
-  if (isHold(fault)) key.held();
+  if (isHold(fault) || fault.code === "csrf_invalid") key.stale();
   return fault;
 }
 

@@ -53,12 +53,12 @@ export function isQuiet(fault: Fault): boolean {
   return fault.code === STEP_UP_CANCELLED || isLoss(fault) || isHold(fault);
 }
 
-/** Refusals that mean the box no longer knows this browser; others with 401 are about what was just typed. */
-const LOST = new Set(["unauthenticated", "token_invalid", "token_expired", "session_ended", "account_disabled"]);
+/** Refusals with 401 that are about what was just typed; all others mean the box no longer knows this browser. */
+const TYPED = new Set(["bad_credentials", "second_factor_required", "second_factor_wrong"]);
 
 /** Whether the session is gone. */
 export function isLoss(fault: Fault): boolean {
-  return fault.status === 401 && LOST.has(fault.code);
+  return fault.status === 401 && !TYPED.has(fault.code);
 }
 
 /** Refusals that mean something else has to be done before anything is allowed. */

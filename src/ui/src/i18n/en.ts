@@ -424,7 +424,7 @@ export const en: Words = {
   "fault.user_exists": "This user name is taken.",
   "fault.last_admin": "This is the last administrator: at least one is needed.",
   "fault.right_missing": "Your account may not do this. Ask an administrator.",
-  "fault.csrf_invalid": "This page has been open for too long. Load it again.",
+  "fault.csrf_invalid": "You signed in again elsewhere in this browser. The page knows it now: try once more.",
   "fault.token_invalid": "This proof of identity is not valid: sign in again.",
   "fault.token_expired": "Your session has ended: sign in again.",
   "fault.session_ended": "Your session has ended: sign in again.",

@@ -427,7 +427,7 @@ export const fr = {
   "fault.user_exists": "Ce nom d’utilisateur est déjà pris.",
   "fault.last_admin": "C’est le dernier administrateur : il en faut au moins un.",
   "fault.right_missing": "Votre compte n’a pas ce droit. Demandez à un administrateur.",
-  "fault.csrf_invalid": "Cette page est ouverte depuis trop longtemps. Rechargez-la.",
+  "fault.csrf_invalid": "Vous vous êtes reconnecté ailleurs dans ce navigateur. La page le sait maintenant : recommencez.",
   "fault.token_invalid": "Cette preuve d’identité n’est pas valable : reconnectez-vous.",
   "fault.token_expired": "Votre session est terminée : reconnectez-vous.",
   "fault.session_ended": "Votre session est terminée : reconnectez-vous.",

@@ -120,5 +120,5 @@ class Session {
 
 export const session = new Session();
 key.lost = (code) => session.lose(code);
-// Asked once: the answer to it is never itself a hold.
-key.held = () => void session.refresh().catch(() => {});
+// Asked once: reading who one is needs neither a proof against cross-site requests nor that nothing is held.
+key.stale = () => void session.refresh().catch(() => {});
