@@ -473,6 +473,7 @@ export const en: AdminWords = {
   "deed.user.add": "Account added",
   "deed.user.disable": "Account disabled",
   "deed.user.edit": "Account changed",
+  "deed.user.field_ignored": "Field of an account ignored",
   "deed.user.import": "Account imported",
   "deed.user.offboard": "Person offboarded",
 

@@ -476,6 +476,7 @@ export const fr = {
   "deed.user.add": "Compte créé",
   "deed.user.disable": "Compte désactivé",
   "deed.user.edit": "Compte modifié",
+  "deed.user.field_ignored": "Donnée d’un compte ignorée",
   "deed.user.import": "Compte importé",
   "deed.user.offboard": "Départ d’une personne",
 
