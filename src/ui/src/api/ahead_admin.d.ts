@@ -1,4 +1,4 @@
-// Routes the administration calls ahead of the OpenAPI document; one that the document has is a build error here and leaves.
+// Routes of the journal that the administration calls ahead of the OpenAPI document; this file goes when the document has them.
 import type {} from "./schema";
 
 interface Refused {
