@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ilot::base::clock::Moment;
 use ilot::base::id::{Id, Lineage, Revision};
+use ilot::domains::activity::records::{Checkpoint, Hour, Tally, Verified};
 use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
@@ -17,6 +18,8 @@ use ilot::domains::identity::records::{
 };
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
+use ilot::store::chain::{Offence, Wrong};
+use ilot::store::journal::Head;
 
 use crate::house::tree::tree;
 
@@ -101,6 +104,34 @@ fn document() -> Document {
 }
 
 #[test]
+fn the_records_of_activity_keep_their_bytes() {
+    let checkpoint = Checkpoint {
+        number: 300,
+        hash: [0x5a; 32],
+        at: MOMENT,
+        key: "k".into(),
+        signature: vec![7; 64],
+    };
+    stands("Checkpoint", &checkpoint, CHECKPOINT);
+    stands("Tally", &Tally { count: 300, micros: 70_000 }, "01ac02f0a204");
+    stands("Hour", &Hour { first: 1, last: 300 }, "0101ac02");
+    let first = Offence {
+        number: 9,
+        wrong: Wrong::Edited,
+        deed: Some("user.add".into()),
+        at: Some(MOMENT),
+    };
+    let verified = Verified {
+        head: Head { number: 300, hash: [0x5a; 32] },
+        at: MOMENT,
+        whole_at: Moment(0),
+        count: 2,
+        first: Some(first),
+    };
+    stands("Verified", &verified, VERIFIED);
+}
+
+#[test]
 fn the_records_of_identity_keep_their_bytes() {
     let user = User {
         id: id(2),
@@ -174,6 +205,29 @@ fn the_records_of_identity_keep_their_bytes() {
         set_up_at: MOMENT,
     };
     stands("Site", &site, SITE);
+    let factor = SecondFactor {
+        secret: vec![1, 2, 250],
+        enrolled_at: Some(MOMENT),
+        last_step: Some(58_800_000),
+        recovery: vec!["mac".into()],
+        pending: Some(Pending { secret: vec![3], until: MOMENT }),
+    };
+    stands("SecondFactor", &factor, SECOND_FACTOR);
+    let invitation = Invitation {
+        id: id(6),
+        lineage: lineage(),
+        word: "mac".into(),
+        role: "planner".into(),
+        email: "zoe@depot.lan".into(),
+        display_name: "Zoé".into(),
+        inviter: Some(id(2)),
+        created_by: "chef".into(),
+        created_at: MOMENT,
+        expires_at: MOMENT,
+        used_at: Some(MOMENT),
+        used_by: Some("zoe".into()),
+    };
+    stands("Invitation", &invitation, INVITATION);
 }
 
 #[test]
@@ -313,11 +367,22 @@ fn codes_of(source: &str) -> BTreeSet<String> {
     found
 }
 
+const CHECKPOINT: &str = concat!(
+    "01ac025a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5af6a1bfe9d666016b40",
+    "0707070707070707070707070707070707070707070707070707070707070707070707070707070707070707",
+    "0707070707070707070707070707070707070707"
+);
+const VERIFIED: &str = concat!(
+    "01ac025a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5af6a1bfe9d666000201",
+    "09010108757365722e61646401f6a1bfe9d666"
+);
 const USER: &str = "020102030405060708090a0b0c0d0e0f020102030405060708090a0b0c0d0e0fa001002a04616e6e610e616e6e61406465706f742e6c616e08416e6e6120c3892e07706c616e6e65720001010a246172676f6e32696424f6a1bfe9d66601026672f6a1bfe9d666";
 const SESSION: &str = "020102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0f02f6a1bfe9d666f8a1bfe9d666010831302e302e302e37066375726c2f380450432d310101f6a1bfe9d666";
-const ROLE: &str = "";
-const GRANT: &str = "";
-const API_KEY: &str = "";
+const ROLE: &str = "010102030405060708090a0b0c0d0e0f050102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070c0471756169074c652071756169010d766965775f706c616e6e696e670100f6a1bfe9d666";
+const GRANT: &str = "010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070c766965775f66696e616e636501f6a1bfe9d66608636cc3b4747572650463686566f6a1bfe9d666";
+const API_KEY: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007010102030405060708090a0b0c0d0e0f02065175616920335a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a046142335f0207686973746f72790d766965775f706c616e6e696e67f6a1bfe9d66601f6a1bfe9d666";
+const SECOND_FACTOR: &str = "01030102fa01f6a1bfe9d6660180ef841c01036d6163010103f6a1bfe9d666";
+const INVITATION: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007036d616307706c616e6e65720d7a6f65406465706f742e6c616e045a6fc3a9010102030405060708090a0b0c0d0e0f020463686566f6a1bfe9d666f6a1bfe9d66601f6a1bfe9d66601037a6f65";
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";

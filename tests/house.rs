@@ -113,7 +113,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ),
     ("qrcodegen", &["engines/qr"]),
     ("calamine", &["engines/readers"]),
-    ("csv", &["engines/readers"]),
+    ("csv", &["app/commands/user/import", "engines/readers"]),
     ("encoding_rs", &["engines/readers"]),
     ("libc", &["engines/readers", "base/memory"]),
     ("seccompiler", &["engines/readers"]),

@@ -12,6 +12,7 @@
     reason = "a test says what went wrong by failing where it did"
 )]
 
+mod activity;
 mod api;
 mod box_process;
 mod depot;

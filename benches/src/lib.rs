@@ -4,3 +4,4 @@ pub mod dice;
 pub mod process;
 pub mod squad;
 pub mod times;
+pub mod whole;

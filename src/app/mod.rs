@@ -27,6 +27,7 @@ use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
+use crate::domains::activity::Activity;
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
@@ -139,6 +140,14 @@ impl App {
             &root,
             config.settings.identity.clone(),
         )?;
+        let activity = Activity::open(
+            store.clone(),
+            world.clock.clone(),
+            health.clone(),
+            &root,
+            config.settings.activity.clone(),
+            Box::new(people::Directory(identity.clone())),
+        )?;
         if !boot.enter(Stage::Indexes)? {
             let _ = std::fs::remove_dir_all(data.index());
             data.create().map_err(|e| Fault::broken("making the index folder anew", e))?;
@@ -160,7 +169,8 @@ impl App {
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = Continuity::open(&data.planb(), &health);
         let configuration = Configuration::of(&config);
-        let desks = Desks { system, identity, live, hub, assistant, continuity, configuration };
+        let desks =
+            Desks { system, identity, live, hub, assistant, continuity, configuration, activity };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -228,6 +238,11 @@ impl App {
     fn close_by(self, deadline: Instant) {
         if let Err(fault) = self.desks.assistant.settle() {
             tracing::warn!("the indexes were not settled and will catch up: {fault}");
+        }
+        if let Err(fault) = self.desks.activity.settle() {
+            tracing::warn!(
+                "the journal's end was not signed and will be at the next start: {fault}"
+            );
         }
         self.store.close();
         let left = deadline.saturating_duration_since(Instant::now());

@@ -10,6 +10,7 @@ use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
+use crate::domains::activity::{self, Activity};
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
 use crate::domains::identity::live::Live;
@@ -38,6 +39,8 @@ pub struct Desks {
     pub continuity: Continuity,
     /// The settings, to be shown.
     pub configuration: Configuration,
+    /// The journal.
+    pub activity: Activity,
 }
 
 /// Every described route.
@@ -49,6 +52,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(socket::routes(Sockets::of(desks, Pace::default())))
         .merge(assistant::routes::routes(desks.assistant.clone(), people))
         .merge(configuration::routes(desks.configuration.clone()))
+        .merge(activity::routes::routes(desks.activity.clone()))
 }
 
 /// The description of every route.
@@ -75,5 +79,5 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
     let meters = desks.system.meters.clone();
     let options =
         DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };
-    Ok(Door::new(whole, options))
+    Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

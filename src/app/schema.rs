@@ -2,7 +2,9 @@
 
 use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
-use crate::domains::{assistant::records as assistant, identity::records as identity};
+use crate::domains::{
+    activity::records as activity, assistant::records as assistant, identity::records as identity,
+};
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
 use crate::store::{Table, changes, journal, meta};
@@ -67,6 +69,12 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&activity::CHECKPOINTS),
+    known(&activity::KEYS),
+    known(&activity::REQUESTS),
+    known(&activity::HOURS),
+    known(&activity::HOURS_UNTIL),
+    known(&activity::VERIFIED),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.

@@ -9,6 +9,7 @@ use super::logs::LogSettings;
 use crate::base::config::{self, Effective};
 use crate::base::fault::Fault;
 use crate::base::paths::DataFolder;
+use crate::domains::activity::ActivitySettings;
 use crate::domains::assistant::passages::Cutting;
 use crate::domains::assistant::{AssistantSettings, DocumentSettings, SearchSettings};
 use crate::domains::identity::IdentitySettings;
@@ -68,6 +69,8 @@ pub struct Settings {
     pub models: ModelSettings,
     /// Counters.
     pub metrics: MetricsSettings,
+    /// The journal's lists and counts.
+    pub activity: ActivitySettings,
 }
 
 impl Settings {

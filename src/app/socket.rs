@@ -77,7 +77,7 @@ pub struct Sockets {
 /// Who comes in: somebody with a place, or a stranger who has to say who it is.
 enum Guest {
     Seated(Seat),
-    Stranger { as_nobody: Caller, _place: OwnedSemaphorePermit },
+    Stranger { as_nobody: Box<Caller>, _place: OwnedSemaphorePermit },
 }
 
 impl Sockets {
@@ -146,7 +146,7 @@ impl Sockets {
             return Err(caller.unauthenticated().into());
         }
         let place = self.strangers.clone().try_acquire_owned().map_err(|_| crowded())?;
-        Ok(Guest::Stranger { as_nobody, _place: place })
+        Ok(Guest::Stranger { as_nobody: Box::new(as_nobody), _place: place })
     }
 }
 
@@ -157,7 +157,7 @@ fn crowded() -> Fault {
 
 /// The routes of the socket.
 pub fn routes(sockets: Sockets) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(open)).routes(routes!(status)).with_state(sockets)
+    OpenApiRouter::new().routes(routes!(open)).routes(routes!(socket_status)).with_state(sockets)
 }
 
 /// How a socket may be opened.
@@ -215,7 +215,10 @@ struct StatusAnswer {
 #[utoipa::path(get, path = "/ws/status", tag = "socket",
     responses((status = 200, body = StatusAnswer), (status = 401, description = "Nobody is signed in"),
         (status = 403, description = "`right_missing`")))]
-async fn status(State(sockets): State<Sockets>, Asker(caller): Asker) -> Answer<StatusAnswer> {
+async fn socket_status(
+    State(sockets): State<Sockets>,
+    Asker(caller): Asker,
+) -> Answer<StatusAnswer> {
     caller.require(Right::ViewSauron)?;
     let users = sockets.hub.present(&caller);
     Ok(Json(StatusAnswer {

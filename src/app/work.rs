@@ -30,6 +30,7 @@ pub(super) fn start(
 ) -> Result<(), Fault> {
     desks.assistant.start(tasks)?;
     desks.live.start(tasks)?;
+    desks.activity.start(tasks)?;
     let (identity, store) = (desks.identity.clone(), store.clone());
     tasks.every("prune", PRUNE_EVERY, move |_| identity.prune().and_then(|()| store.prune()))?;
     let meters = desks.system.meters.clone();

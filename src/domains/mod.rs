@@ -1,5 +1,6 @@
 //! What the box does, in columns that never import one another.
 
+pub mod activity;
 pub mod assistant;
 pub mod continuity;
 pub mod identity;

@@ -1,12 +1,14 @@
 //! The journal: every deed is a link of a hash chain (who, what, before and after, when, from where).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::table::Table;
-use super::view::{Reader, all, from};
+use super::key::Key;
+use super::meta::{CHAIN, HEADS};
+use super::table::{Record, Table};
+use super::view::{Reader, from};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -52,8 +54,14 @@ impl Deed {
 }
 
 /// One link: a deed with its circumstances, tied to the link before it.
+///
+/// Links are never rewritten, so each keeps the shape it was born with: the first shape knows neither
+/// the agent nor the session, and its hash is computed without them for ever.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
+    /// The shape it was written in, 1 or [`SHAPE`]; kept as the row's version byte.
+    #[serde(skip, default = "newest")]
+    pub shape: u8,
     /// Its number, from 1 without gaps.
     pub number: u64,
     /// The wall clock when it was written.
@@ -76,6 +84,10 @@ pub struct Link {
     pub deed: String,
     /// To what.
     pub object: String,
+    /// With which program, as far as it says; since shape 2.
+    pub agent: Option<String>,
+    /// In which session; since shape 2.
+    pub session: Option<Id>,
     /// The state before, JSON.
     pub before: Option<String>,
     /// The state after, JSON.
@@ -86,7 +98,100 @@ pub struct Link {
     pub hash: [u8; 32],
 }
 
-records!(Link);
+/// The shape that links are written in.
+pub const SHAPE: u8 = 2;
+/// Goes before what is hashed, so that no bytes mean one thing as a link and another elsewhere. Shape 1
+/// had no such word.
+const DOMAIN: &[u8] = b"ilot-link/2\n";
+
+fn newest() -> u8 {
+    SHAPE
+}
+
+/// A link as it was before it knew the agent and the session.
+#[derive(Serialize, Deserialize)]
+struct First {
+    number: u64,
+    at: Moment,
+    since_boot_ms: u64,
+    doubtful: bool,
+    who: String,
+    user: Option<Id>,
+    door: String,
+    address: Option<String>,
+    request: String,
+    deed: String,
+    object: String,
+    before: Option<String>,
+    after: Option<String>,
+    previous: [u8; 32],
+    hash: [u8; 32],
+}
+
+impl From<First> for Link {
+    fn from(first: First) -> Self {
+        Self {
+            shape: 1,
+            number: first.number,
+            at: first.at,
+            since_boot_ms: first.since_boot_ms,
+            doubtful: first.doubtful,
+            who: first.who,
+            user: first.user,
+            door: first.door,
+            address: first.address,
+            request: first.request,
+            deed: first.deed,
+            object: first.object,
+            agent: None,
+            session: None,
+            before: first.before,
+            after: first.after,
+            previous: first.previous,
+            hash: first.hash,
+        }
+    }
+}
+
+impl From<Link> for First {
+    fn from(link: Link) -> Self {
+        Self {
+            number: link.number,
+            at: link.at,
+            since_boot_ms: link.since_boot_ms,
+            doubtful: link.doubtful,
+            who: link.who,
+            user: link.user,
+            door: link.door,
+            address: link.address,
+            request: link.request,
+            deed: link.deed,
+            object: link.object,
+            before: link.before,
+            after: link.after,
+            previous: link.previous,
+            hash: link.hash,
+        }
+    }
+}
+
+impl Record for Link {
+    const VERSION: u8 = SHAPE;
+
+    fn encode(&self) -> Result<Vec<u8>, Fault> {
+        if self.shape == 1 {
+            return super::table::encode(1, &First::from(self.clone()));
+        }
+        super::table::encode(SHAPE, self)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, Fault> {
+        if bytes.first() == Some(&1) {
+            return super::table::decode::<First>(1, bytes).map(Self::from);
+        }
+        super::table::decode(SHAPE, bytes)
+    }
+}
 
 /// The end of the chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -108,14 +213,15 @@ pub(super) struct When {
 }
 
 impl Link {
-    /// The link that follows `head`.
+    /// The link that follows `head`, and the row that keeps it: a link is written down once.
     pub(super) fn after(
         head: Head,
         when: When,
         caller: &Caller,
         deed: Deed,
-    ) -> Result<Self, Fault> {
-        let mut link = Self {
+    ) -> Result<(Head, Vec<u8>), Fault> {
+        let link = Self {
+            shape: SHAPE,
             number: head.number + 1,
             at: when.at,
             since_boot_ms: when.since_boot_ms,
@@ -127,64 +233,104 @@ impl Link {
             request: caller.request.clone(),
             deed: deed.deed.to_owned(),
             object: deed.object,
+            agent: caller.agent.clone(),
+            session: caller.session,
             before: deed.before,
             after: deed.after,
             previous: head.hash,
             hash: [0; 32],
         };
-        link.hash = link.digest()?;
-        Ok(link)
+        let mut row = link.encode()?;
+        let hash = hashed(&row)?;
+        // The hash is the row's end; until here it held zeros.
+        row.truncate(row.len().saturating_sub(hash.len()));
+        row.extend_from_slice(&hash);
+        Ok((Head { number: link.number, hash }, row))
     }
 
-    fn digest(&self) -> Result<[u8; 32], Fault> {
-        let bare = Self { hash: [0; 32], ..self.clone() };
-        let bytes = postcard::to_stdvec(&bare)
-            .map_err(|e| Fault::broken("writing a journal link down", e))?;
-        Ok(Sha256::digest(&bytes).into())
+    /// The hash that this content must have, computed over the shape it was written in.
+    ///
+    /// # Errors
+    /// `Broken` when it cannot be written down.
+    pub fn digest(&self) -> Result<[u8; 32], Fault> {
+        if self.shape == 1 {
+            let bare = First { hash: [0; 32], ..First::from(self.clone()) };
+            let bytes = postcard::to_stdvec(&bare)
+                .map_err(|e| Fault::broken("writing a journal link down", e))?;
+            return Ok(Sha256::digest(&bytes).into());
+        }
+        hashed(&self.encode()?)
     }
 }
 
-/// What is wrong with a chain, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Break {
-    /// The number of the link at which it shows.
+/// The hash over a row of the present shape: everything between its version byte and its hash.
+fn hashed(row: &[u8]) -> Result<[u8; 32], Fault> {
+    let content = row
+        .get(1..row.len().saturating_sub(32))
+        .ok_or_else(|| Fault::broken("hashing a journal link", "the row is too short"))?;
+    Ok(Sha256::new().chain_update(DOMAIN).chain_update(content).finalize().into())
+}
+
+/// What a list asks of every link first, read without copying anything.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Glance<'l> {
+    /// The shape it was written in.
+    #[serde(skip)]
+    pub shape: u8,
+    /// Its number.
     pub number: u64,
-    /// `altered`, `missing`, `reordered` or `tail_cut`.
-    pub wrong: &'static str,
+    /// When.
+    pub at: Moment,
+    /// Milliseconds since the machine started.
+    pub since_boot_ms: u64,
+    /// Whether the wall clock was in doubt.
+    pub doubtful: bool,
+    /// Who, by name.
+    pub who: &'l str,
+    /// Who, as a user of the directory.
+    pub user: Option<Id>,
+    /// Through which door.
+    pub door: &'l str,
+    /// From which address.
+    pub address: Option<&'l str>,
+    /// In which request.
+    pub request: &'l str,
+    /// What.
+    pub deed: &'l str,
+    /// To what.
+    pub object: &'l str,
+    /// In which session; none in links of shape 1.
+    #[serde(skip)]
+    pub session: Option<Id>,
 }
 
-/// Walks the whole chain; the answer is the number of links, or the first break.
-///
-/// A chain that somebody with the disk rewrote from some link on, head included, is whole again: only
-/// a head kept elsewhere can show that.
+impl<'l> Glance<'l> {
+    /// Looks at a row of [`JOURNAL`].
+    ///
+    /// # Errors
+    /// `Broken` for damaged bytes.
+    pub fn at(row: &'l [u8]) -> Result<Self, Fault> {
+        let damaged = |e: postcard::Error| Fault::broken("looking at a journal link", e);
+        let (&shape, rest) = row
+            .split_first()
+            .ok_or_else(|| Fault::broken("looking at a journal link", "the row is empty"))?;
+        let (mut glance, rest) = postcard::take_from_bytes::<Self>(rest).map_err(damaged)?;
+        glance.shape = shape;
+        if shape == SHAPE {
+            let ((_, session), _) =
+                postcard::take_from_bytes::<(Option<&str>, Option<Id>)>(rest).map_err(damaged)?;
+            glance.session = session;
+        }
+        Ok(glance)
+    }
+}
+
+/// The end of the chain, as this reader sees it.
 ///
 /// # Errors
 /// What the store says.
-pub fn verify(reader: &impl Reader, head: Head) -> Result<Result<u64, Break>, Fault> {
-    let mut last = Head::default();
-    let mut broken = None;
-    reader.each(&JOURNAL, &all(), |number, link| {
-        let wrong = if number > last.number + 1 {
-            Some("missing")
-        } else if link.number != number || link.previous != last.hash {
-            Some("reordered")
-        } else if link.digest()? != link.hash {
-            Some("altered")
-        } else {
-            None
-        };
-        if let Some(wrong) = wrong {
-            broken = Some(Break { number: last.number + 1, wrong });
-            return Ok(ControlFlow::Break(()));
-        }
-        last = Head { number, hash: link.hash };
-        Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(match broken {
-        Some(b) => Err(b),
-        None if last != head => Err(Break { number: last.number + 1, wrong: "tail_cut" }),
-        None => Ok(last.number),
-    })
+pub fn head(reader: &impl Reader) -> Result<Head, Fault> {
+    Ok(reader.get(&HEADS, &CHAIN.to_owned())?.unwrap_or_default())
 }
 
 /// At most `limit` links from number `first` on.
@@ -193,4 +339,21 @@ pub fn verify(reader: &impl Reader, head: Head) -> Result<Result<u64, Break>, Fa
 /// What the store says.
 pub fn links(reader: &impl Reader, first: u64, limit: usize) -> Result<Vec<Link>, Fault> {
     Ok(reader.list(&JOURNAL, &from(&first), limit)?.into_iter().map(|(_, link)| link).collect())
+}
+
+/// Looks at the links with numbers in `numbers` (its end excluded), newest first, until `visit` says
+/// stop. A row that cannot be read is passed over: the walk along the chain names it.
+///
+/// # Errors
+/// What the store or the visitor says.
+pub fn newest_first(
+    reader: &impl Reader,
+    numbers: Range<u64>,
+    mut visit: impl FnMut(&Glance<'_>, &[u8]) -> Result<ControlFlow<()>, Fault>,
+) -> Result<(), Fault> {
+    let span = (numbers.start.bytes(), Some(numbers.end.bytes()));
+    reader.raw_each(JOURNAL.name, &span, true, &mut |_, row| match Glance::at(row) {
+        Ok(glance) => visit(&glance, row),
+        Err(_) => Ok(ControlFlow::Continue(())),
+    })
 }

@@ -207,10 +207,11 @@ impl<'b> Tx<'b> {
     /// # Errors
     /// `Broken` when it cannot be written down.
     pub fn journal(&mut self, caller: &Caller, deed: Deed) -> Result<(), Fault> {
-        let link = Link::after(self.heads.journal, self.when, caller, deed)?;
-        self.heads.journal = Head { number: link.number, hash: link.hash };
+        let (head, row) = Link::after(self.heads.journal, self.when, caller, deed)?;
+        self.set(JOURNAL.name, JOURNAL.duty, head.number.bytes(), Some(row))?;
+        self.heads.journal = head;
         self.deeds += 1;
-        self.put(&JOURNAL, &link.number, &link)
+        Ok(())
     }
 
     /// A row of any table, bytes as they are; for migration steps and restores, which have no types.

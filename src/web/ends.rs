@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
 use axum::response::Response;
 use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::base::caller::Caller;
-use crate::base::fault::Fault;
+use crate::base::caller::{Caller, Who};
+use crate::base::fault::{Fault, Kind};
 
 /// Puts a caller under watch for as long as the answer is kept. It must not block.
 pub type Watch = Arc<dyn Fn(&Caller) -> Result<Ends, Fault> + Send + Sync>;
@@ -54,6 +55,13 @@ impl Ends {
 #[derive(Debug, Clone, Copy)]
 pub struct Over;
 
+impl Over {
+    /// The same, for whoever was reading the request.
+    pub fn fault(self) -> Fault {
+        Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again.")
+    }
+}
+
 impl fmt::Display for Over {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the session this was opened with has ended")
@@ -62,19 +70,45 @@ impl fmt::Display for Over {
 
 impl std::error::Error for Over {}
 
-/// Lets an answer of unknown length end with its caller's session; one of known length is on its way
+/// A body of at least so many bytes takes long enough for its session to end meanwhile.
+pub const LONG: u64 = 1024 * 1024;
+
+/// Lets a long request end with its caller's session: whoever reads its body finds [`Over`].
+///
+/// # Errors
+/// What the watch says.
+pub fn bind_request(request: Request, caller: &Caller, watch: &Watch) -> Result<Request, Fault> {
+    if is_brief(request.body(), caller) {
+        return Ok(request);
+    }
+    let ends = watch(caller)?;
+    Ok(request.map(|body| bound(body, ends)))
+}
+
+/// Lets an answer of unknown or great length end with its caller's session; a brief one is on its way
 /// already and pays nothing.
 ///
 /// The end is an error, so that the connection breaks: a cut export must not look whole.
-pub fn bound(response: Response, caller: &Caller, watch: &Watch) -> Result<Response, Fault> {
-    if response.body().size_hint().exact().is_some() {
+///
+/// # Errors
+/// What the watch says.
+pub fn bind_answer(response: Response, caller: &Caller, watch: &Watch) -> Result<Response, Fault> {
+    if is_brief(response.body(), caller) {
         return Ok(response);
     }
     let ends = watch(caller)?;
-    Ok(response.map(|body| {
-        let over = Box::pin(ends.over.clone().cancelled_owned());
-        Body::new(Bound { body: body.map_err(Into::into).boxed_unsync(), over, _ends: ends })
-    }))
+    Ok(response.map(|body| bound(body, ends)))
+}
+
+/// What is open to nobody in particular has no session to end with.
+fn is_brief(body: &Body, caller: &Caller) -> bool {
+    caller.who == Who::Nobody || body.size_hint().exact().is_some_and(|bytes| bytes < LONG)
+}
+
+fn bound(body: Body, ends: Ends) -> Body {
+    let over = Box::pin(ends.over.clone().cancelled_owned());
+    let body = body.map_err(Into::into).boxed_unsync();
+    Body::new(Bound { body, over, _ends: ends })
 }
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -128,12 +162,30 @@ mod tests {
         let (caller, watch) = (Caller::task("t"), watched(&over));
         let pieces = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"one"))])
             .chain(stream::pending());
-        let open = bound(Response::new(Body::from_stream(pieces)), &caller, &watch).unwrap();
-        let whole = bound(Response::new(Body::from("whole")), &caller, &watch).unwrap();
+        let open = Response::new(Body::from_stream(pieces));
+        let open = bind_answer(open, &caller, &watch).unwrap();
+        let whole = bind_answer(Response::new(Body::from("whole")), &caller, &watch).unwrap();
         let mut open = open.into_body();
         assert!(open.frame().await.unwrap().is_ok());
         over.cancel();
         assert!(open.frame().await.unwrap().is_err(), "a cut stream must not look whole");
         assert_eq!(whole.into_body().collect().await.unwrap().to_bytes(), "whole");
+    }
+
+    #[tokio::test]
+    async fn a_long_request_says_why_it_was_cut() {
+        let over = CancellationToken::new();
+        let long = Request::new(Body::from_stream(stream::pending::<std::io::Result<Bytes>>()));
+        let long = bind_request(long, &Caller::task("t"), &watched(&over)).unwrap();
+        over.cancel();
+        let refused = long.into_body().collect().await.unwrap_err();
+        assert_eq!(crate::web::extract::body_fault(&refused).code, "session_ended");
+    }
+
+    #[tokio::test]
+    async fn what_is_open_to_nobody_in_particular_is_not_watched() {
+        let never: Watch = Arc::new(|_: &Caller| Err(Fault::unauthenticated()));
+        let open = Response::new(Body::from_stream(stream::empty::<std::io::Result<Bytes>>()));
+        assert!(bind_answer(open, &Caller::nobody(None, "r"), &never).is_ok());
     }
 }

@@ -16,6 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 
+use super::ends::Over;
 use super::fault::WebFault;
 use super::limits::SlowPeer;
 use crate::base::fault::{Fault, Field};
@@ -271,6 +272,9 @@ pub fn body_fault(refused: &(dyn Error + 'static)) -> Fault {
     while let Some(error) = link {
         if error.is::<SlowPeer>() {
             return SlowPeer.fault();
+        }
+        if error.is::<Over>() {
+            return Over.fault();
         }
         if error.is::<http_body_util::LengthLimitError>() {
             return too_large();

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -29,7 +29,7 @@ use tower::{Layer, Service};
 
 use super::fault::{WebFault, no_such_route, no_such_verb};
 use super::guard::{Guard, HostRules};
-use super::meters::Meters;
+use super::meters::{Meters, Observer};
 use super::peer::{Oversized, Peer};
 use super::routes::Spelling;
 use super::squeeze;
@@ -85,6 +85,7 @@ struct Inside {
     router: Router,
     guard: Guard,
     meters: Meters,
+    observer: OnceLock<Arc<dyn Observer>>,
     spelling: Spelling,
     plain: Vec<&'static str>,
     terse: Vec<&'static str>,
@@ -99,7 +100,15 @@ impl Door {
             .layer(NoteRoute);
         let guard = Guard::new(&options.hosts, options.machine.as_deref());
         let DoorOptions { meters, spelling, plain, terse, .. } = options;
-        Self(Arc::new(Inside { router, guard, meters, spelling, plain, terse }))
+        let observer = OnceLock::new();
+        Self(Arc::new(Inside { router, guard, meters, observer, spelling, plain, terse }))
+    }
+
+    /// The same door, with somebody who is told of every answered request; the first one stays.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn Observer>) -> Self {
+        let _ = self.0.observer.set(observer);
+        self
     }
 
     /// Answers one request. The accept loop has put a [`Peer`] into its extensions.
@@ -180,6 +189,9 @@ impl Inside {
         let hsts = asked.hsts && response.status() != StatusCode::MISDIRECTED_REQUEST;
         dress(response.headers_mut(), trace.header(), hsts);
         self.meters.count(trace.route(), &asked.method, response.status(), took);
+        if let Some(observer) = self.observer.get() {
+            observer.saw(trace.route(), asked.method.as_str(), response.status().as_u16(), took);
+        }
         let line = Line { asked, trace, status: response.status().as_u16() };
         match response.body().size_hint().exact() {
             Some(bytes) => {

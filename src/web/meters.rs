@@ -33,6 +33,13 @@ pub struct Meters {
     routes: Arc<RwLock<HashMap<String, Vec<Meter>>>>,
 }
 
+/// Told of every answered request, on the way out: it only counts.
+pub trait Observer: Send + Sync {
+    /// A request was answered: its route as declared, if one matched, its method and status, and the time
+    /// until the answer began.
+    fn saw(&self, route: Option<&str>, method: &str, status: u16, took: Duration);
+}
+
 struct Meter {
     method: Method,
     status: StatusCode,

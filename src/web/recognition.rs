@@ -86,8 +86,12 @@ where
             match recognised.await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller.clone());
+                    let request = match ends::bind_request(request, &caller, &watch) {
+                        Ok(request) => request,
+                        Err(fault) => return Ok(WebFault::from(fault).into_response()),
+                    };
                     let Ok(response) = ready.call(request).await;
-                    Ok(ends::bound(response, &caller, &watch)
+                    Ok(ends::bind_answer(response, &caller, &watch)
                         .unwrap_or_else(|fault| WebFault::from(fault).into_response()))
                 }
                 Err(fault) => Ok(fault.into_response()),

@@ -229,7 +229,7 @@ impl House {
         };
         let door = door.unwrap_or_else(|| self.door.clone());
         let _inside = self.runtime.enter();
-        let bound = Bound::bind(settings, &DataFolder::at(self._folder.path())).unwrap();
+        let bound = Bound::bind(settings, &DataFolder::at(self.folder.path())).unwrap();
         let address = bound.addresses().http.unwrap();
         let doors = Doors { main: door, planb: None };
         self.runtime.spawn(bound.serve(doors, None, CancellationToken::new()));

@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{role}` the number of a new role, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -120,6 +120,7 @@ fn of_the_box() -> Vec<Case> {
         ),
         case(Open::SignedIn, get("/health/detail"), 200)
             .of("get", "/health/detail")
+            .not_on_hold()
             .with(json!({"parts": {"store": {"level": "ok"}}, "certificate": null})),
         case(Open::Admins, get("/metrics"), 200).of("get", "/metrics"),
         case(Open::All, get("/ca.crt"), 404)
@@ -146,7 +147,6 @@ fn of_the_box() -> Vec<Case> {
 
 fn of_identity() -> Vec<Case> {
     let user = |name: &str| json!({"username": name, "password": PASSWORD});
-    let users = |body: &Value| post("/admin/users", body);
     vec![
         case(Open::All, post("/auth/login", &user("chef")), 200)
             .of("post", "/auth/login")
@@ -160,6 +160,122 @@ fn of_identity() -> Vec<Case> {
         case(Open::SignedIn, ask("POST", "/auth/logout"), 200)
             .of("post", "/auth/logout")
             .with(json!({"status": "ok", "success": true})),
+        case(Open::All, post("/api/auth/login", &user("chef")), 200)
+            .of("post", "/api/auth/login")
+            .with(json!({"token_type": "bearer", "user": {"username": "Chef"}}))
+            .takes_json()
+            .wrong(post("/api/auth/login", &json!({"password": "x"})), json!(["body", "username"])),
+        case(Open::All, form("username=chef&password=un+mot+de+passe+assez+long"), 200)
+            .of("post", "/auth/token")
+            .with(json!({"token_type": "bearer", "expires_in": 43200}))
+            .wrong(form("username=chef"), json!(["body", "password"])),
+        case(Open::Person, post("/auth/step-up", &json!({"password": PASSWORD})), 200)
+            .of("post", "/auth/step-up")
+            .with(json!({"status": "ok"}))
+            .takes_json()
+            .wrong(post("/auth/step-up", &json!({})), json!(["body", "password"])),
+        case(Open::Person, ask("POST", "/auth/refresh"), 200)
+            .of("post", "/auth/refresh")
+            .with(json!({"token_type": "bearer"}))
+            .not_on_hold(),
+        // The right password would end the other sessions of whoever asks; it has its own tests.
+        case(Open::Person, change("faux", "une autre phrase"), 400)
+            .of("post", "/auth/change-password")
+            .with(json!({"code": "password_wrong"}))
+            .takes_json()
+            .wrong(change(PASSWORD, "court"), json!(["body", "new_password"])),
+    ]
+}
+
+fn form(fields: &str) -> Ask {
+    ask("POST", "/auth/token").raw("application/x-www-form-urlencoded", fields)
+}
+
+fn change(current: &str, new: &str) -> Ask {
+    let body = json!({"current_password": current, "new_password": new});
+    post("/auth/change-password", &body)
+}
+
+fn of_registration() -> Vec<Case> {
+    let rights = Open::Holders("manage_rights");
+    let invite = |body: &Value| post("/admin/invitations", body);
+    let guest = |password: &str| json!({"username": "guest{n}", "password": password, "invitation": "{invite}"});
+    let import = |users: &Value| post("/admin/users/import", &json!({"users": users}));
+    vec![
+        case(Open::All, post("/auth/register", &guest(PASSWORD)), 201)
+            .of("post", "/auth/register")
+            .with(json!({"role": "viewer", "is_system_admin": false}))
+            .takes_json()
+            .wrong(post("/auth/register", &guest("court")), json!(["body", "password"]))
+            .wrong(post("/auth/register", &json!({"username": 7})), json!(["body", "username"])),
+        case(Open::All, post("/api/auth/register", &guest(PASSWORD)), 200)
+            .of("post", "/api/auth/register")
+            .with(json!({"role": "viewer", "email": null}))
+            .takes_json()
+            .wrong(post("/api/auth/register", &guest("court")), json!(["body", "password"])),
+        case(Open::All, get("/auth/invitations/{invite}"), 200)
+            .of("get", "/auth/invitations/{token}")
+            .with(json!({"role": "viewer", "site": "Dépôt de Saint-Fons"})),
+        case(rights, get("/admin/invitations"), 200).of("get", "/admin/invitations"),
+        case(rights, invite(&json!({"role": "viewer"})), 201)
+            .of("post", "/admin/invitations")
+            .with(json!({"role": "viewer", "email": ""}))
+            .takes_json()
+            .wrong(invite(&json!({})), json!(["body", "role"]))
+            .wrong(invite(&json!({"role": "roi"})), json!(["body", "role"]))
+            .wrong(
+                invite(&json!({"role": "viewer", "expires_in_days": 31})),
+                json!(["body", "expires_in_days"]),
+            ),
+        case(rights, ask("DELETE", "/admin/invitations/{invitation}"), 200)
+            .of("delete", "/admin/invitations/{id}")
+            .with(json!({"success": true}))
+            .wrong(ask("DELETE", "/admin/invitations/un"), json!(["path", "id"]))
+            .unknown("/admin/invitations/{none}"),
+        case(rights, import(&json!([{"username": "importe{n}"}])), 200)
+            .of("post", "/admin/users/import")
+            .with(json!({"done": false, "plan": [{"outcome": "created"}]}))
+            .takes_json()
+            .wrong(post("/admin/users/import", &json!({})), json!(["body", "users"]))
+            .wrong(import(&json!([{"username": 7}])), json!(["body", "users", "0", "username"])),
+    ]
+}
+
+fn of_second_factor() -> Vec<Case> {
+    let code = |path: &str| post(path, &json!({"code": "000000"}));
+    let none = json!({"code": "second_factor_not_enrolled"});
+    let recovery = |body: &Value| post("/totp/recovery/use", body);
+    vec![
+        case(Open::Person, ask("POST", "/totp/provision"), 200).of("post", "/totp/provision"),
+        // Nobody knows the code of what was just shown; the right one has its own tests.
+        case(Open::Person, code("/totp/activate"), 400)
+            .of("post", "/totp/activate")
+            .with(json!({"code": "second_factor_wrong"}))
+            .takes_json()
+            .wrong(post("/totp/activate", &json!({})), json!(["body", "code"])),
+        case(Open::Person, code("/totp/validate"), 404)
+            .of("post", "/totp/validate")
+            .with(none.clone())
+            .takes_json()
+            .wrong(post("/totp/validate", &json!({"code": 7})), json!(["body", "code"])),
+        case(Open::Person, recovery(&json!({"recovery_code": "ABCD-EFGH"})), 404)
+            .of("post", "/totp/recovery/use")
+            .with(none.clone())
+            .takes_json()
+            .wrong(recovery(&json!({})), json!(["body", "recovery_code"])),
+        case(Open::Person, ask("POST", "/totp/recovery/regenerate"), 404)
+            .of("post", "/totp/recovery/regenerate")
+            .with(none.clone()),
+        case(Open::Person, get("/totp/recovery/status"), 200)
+            .of("get", "/totp/recovery/status")
+            .with(json!({"enabled": false, "remaining": 0, "required": false})),
+        case(Open::Person, ask("POST", "/totp/disable"), 404)
+            .of("post", "/totp/disable")
+            .with(none.clone()),
+        case(Open::Holders("manage_rights"), ask("POST", "/admin/users/{spare}/totp/reset"), 404)
+            .of("post", "/admin/users/{id}/totp/reset")
+            .with(none)
+            .unknown("/admin/users/999/totp/reset"),
     ]
 }
 
@@ -170,6 +286,7 @@ fn of_users() -> Vec<Case> {
     vec![
         case(Open::Person, put("/auth/me", &json!({"display_name": "Moi"})), 200)
             .of("put", "/auth/me")
+            .not_on_hold()
             .with(json!({"display_name": "Moi", "site": "Dépôt de Saint-Fons"}))
             .takes_json()
             .wrong(put("/auth/me", &json!({"language": "de"})), json!(["body", "language"]))
@@ -491,6 +608,46 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+fn of_activity() -> Vec<Case> {
+    let admins = |path: &str| case(Open::Holders("view_sauron"), get(path), 200);
+    vec![
+        admins("/stats/activity/recent?limit=1&username=chef&action_type=LOGIN")
+            .of("get", "/stats/activity/recent")
+            .wrong(get("/stats/activity/recent?limit=501"), json!(["query", "limit"]))
+            .wrong(get("/stats/activity/recent?limit=x"), json!(["query", "limit"])),
+        admins("/stats/activity/users?days=7")
+            .of("get", "/stats/activity/users")
+            .wrong(get("/stats/activity/users?days=0"), json!(["query", "days"])),
+        admins("/stats/users/chef")
+            .of("get", "/stats/users/{username}")
+            .with(json!({"username": "Chef", "role": "admin", "is_active": true})),
+        case(Open::Admins, get("/stats/api"), 200)
+            .of("get", "/stats/api")
+            .wrong(get("/stats/api?days=-1"), json!(["query", "days"])),
+        admins("/admin/logs?limit=1&offset=1")
+            .of("get", "/admin/logs")
+            .wrong(get("/admin/logs?limit=0"), json!(["query", "limit"]))
+            .wrong(get("/admin/logs?date_start=hier"), json!(["query", "date_start"]))
+            .wrong(get("/admin/logs?date_end=2026-13-01"), json!(["query", "date_end"]))
+            .wrong(get("/admin/logs?format=xml"), json!(["query", "format"])),
+        admins("/admin/audit-logs?limit=1")
+            .of("get", "/admin/audit-logs")
+            .wrong(get("/admin/audit-logs?limit=101"), json!(["query", "limit"]))
+            .wrong(get("/admin/audit-logs?user_id=un"), json!(["query", "user_id"]))
+            .wrong(get("/admin/audit-logs?from=x"), json!(["query", "from"])),
+        admins("/admin/journal?limit=1")
+            .of("get", "/admin/journal")
+            .wrong(get("/admin/journal?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/admin/journal?to=x"), json!(["query", "to"]))
+            .wrong(get("/admin/journal?before_number=-1"), json!(["query", "before_number"])),
+        admins("/admin/audit-logs/verify")
+            .of("get", "/admin/audit-logs/verify")
+            .with(json!({"ok": true, "count": 0, "offences": []})),
+        case(Open::Holders("export_activity"), get("/admin/audit-logs/export"), 200)
+            .of("get", "/admin/audit-logs/export"),
+    ]
+}
+
 fn of_the_socket() -> Vec<Case> {
     vec![
         // A socket has its own chapter; a plain request is told what this address is.
@@ -505,6 +662,8 @@ fn cases() -> Vec<Case> {
     [
         of_the_box(),
         of_identity(),
+        of_registration(),
+        of_second_factor(),
         of_keys(),
         of_users(),
         of_roles_and_sessions(),
@@ -591,6 +750,12 @@ impl Stage {
                 .unwrap()
                 .to_owned()
         });
+        let invite = || {
+            let body = json!({"role": "viewer"});
+            house.check(post("/admin/invitations", &body).by(&self.admin), 201, &json!({}))
+        };
+        put("invite", &|| invite()["token"].as_str().unwrap().to_owned());
+        put("invitation", &|| invite()["id"].as_str().unwrap().to_owned());
         put("spare", &|| self.spare().0);
         put("uuid", &|| self.spare().1);
         put("session", &|| {
@@ -609,6 +774,21 @@ impl Stage {
                 .to_string()
         });
         ask
+    }
+}
+
+/// Clients are made from the document by these names: of two that are the same, one would get the types of
+/// the other.
+#[test]
+fn no_two_operations_have_the_same_name() {
+    let document: Value =
+        serde_json::from_str(&ilot::app::commands::openapi::document().unwrap()).unwrap();
+    let mut named = BTreeSet::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let name = operation["operationId"].as_str().unwrap_or_default();
+            assert!(named.insert(name), "{method} {path} is called '{name}', as another is");
+        }
     }
 }
 
@@ -688,7 +868,7 @@ fn every_route_answers_every_role_as_it_should() {
             }
             // Signing out must not end the session that the cases after it use.
             let own = match case.route.1 {
-                "/auth/logout" => house.again(token),
+                "/auth/logout" | "/auth/refresh" => house.again(token),
                 _ => token.clone(),
             };
             let good = stage.filled(case.good.clone(), Some(token));

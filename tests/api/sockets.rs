@@ -561,3 +561,35 @@ fn a_stream_breaks_with_its_session_and_does_not_look_whole() {
     let token = again["access_token"].as_str().unwrap().to_owned();
     house.wait(open("/endless", token, close));
 }
+
+#[test]
+fn an_upload_under_way_ends_with_its_session_and_leaves_nothing() {
+    let (house, admin) = House::ready();
+    let at = house.listen(None);
+    let (_, token) = house.person(&admin, "paul", "planner");
+    let head = format!(
+        "POST /rag/documents HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\n\
+         content-type: multipart/form-data; boundary=b\r\ncontent-length: 8000000\r\n\r\n\
+         --b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\r\n"
+    );
+    let mut upload = house.wait(async {
+        let mut stream = TcpStream::connect(at).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream.write_all(&vec![b'x'; 2_000_000]).await.unwrap();
+        stream
+    });
+    let began = Instant::now();
+    while desks(&house).live.count() == 0 {
+        assert!(began.elapsed() < AT_ONCE, "the upload is not watched");
+    }
+    let began = Instant::now();
+    house.check(post("/auth/logout", &json!({})).by(&token), 200, &json!({}));
+    let answer = house.wait(async {
+        let mut bytes = vec![0; 4096];
+        let count = upload.read(&mut bytes).await.unwrap();
+        String::from_utf8_lossy(&bytes[..count]).into_owned()
+    });
+    assert!(began.elapsed() < AT_ONCE, "{:?}", began.elapsed());
+    assert!(answer.starts_with("HTTP/1.1 401") && answer.contains("session_ended"), "{answer}");
+    house.check(get("/rag/documents").by(&admin), 200, &json!({"total": 0}));
+}

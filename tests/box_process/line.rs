@@ -147,13 +147,47 @@ fn documents_and_users_go_by_the_line_whether_the_box_runs_or_not() {
         place.ends(&["user", "enable", "anna"], 0);
         place.ends(&["user", "password", "anna", "--password-file", password], 0);
         let users = place.tells(&["user", "list"], 0);
-        assert_eq!(users[1]["username"], "anna", "{users}");
+        assert_eq!(users[0]["username"], "anna", "{users}");
+        users_come_and_go(&place);
         assert_eq!(place.tells(&["doctor"], 0)["parts"]["store"]["level"], "ok");
         if let Some(running) = running {
             assert_eq!(running.stop().0, Some(0));
         }
         place.ends(&["check", "--store"], 0);
     }
+}
+
+/// What the owner of the box does for its users.
+fn users_come_and_go(place: &Place) {
+    let temporary = |answer: &Value| answer["temp_password"].as_str().unwrap().len();
+    let added =
+        ["user", "add", "carl", "--temporary", "--email", "carl@depot.lan", "--workstation"];
+    let carl = place.tells(&added, 0);
+    assert_eq!((temporary(&carl), &carl["workstation"]), (16, &json!(true)), "{carl}");
+    assert_eq!(carl["must_change_password"], true);
+    place.ends(&["user", "add", "x", "--temporary", "--password-file", "password"], 2);
+    let reset = place.tells(&["user", "reset", "CARL@depot.lan"], 0);
+    assert!(temporary(&reset) == 16 && reset["temp_password"] != carl["temp_password"]);
+    place.ends(&["user", "reset", "nobody"], 3);
+    let said = place.ends(&["user", "show", "carl"], 0);
+    assert!(said.contains("carl@depot.lan") && said.contains("view_planning"), "{said}");
+    assert_eq!(place.tells(&["user", "show", "carl"], 0)["grants"], json!([]));
+    let roles = place.tells(&["user", "roles"], 0);
+    assert!(roles.as_array().unwrap().iter().any(|role| role["name"] == "planner"), "{roles}");
+
+    // Nothing is done before it is meant, and what is done can be undone by the owner alone.
+    let plan = place.tells(&["user", "offboard", "carl"], 0);
+    assert_eq!((&plan["done"], &plan["taken"]["api_keys"]), (&json!(false), &json!(0)), "{plan}");
+    assert_eq!(place.tells(&["user", "show", "carl"], 0)["state"], "active");
+    assert_eq!(place.tells(&["user", "offboard", "carl", "--yes"], 0)["done"], true);
+    assert_eq!(place.tells(&["user", "show", "carl"], 0)["state"], "offboarded");
+    place.ends(&["user", "offboard", "chef", "--yes"], 4);
+    let back = place.tells(&["user", "recover", "carl"], 0);
+    assert_eq!((temporary(&back), &back["role"]), (16, &json!("admin")), "{back}");
+    let carl = place.tells(&["user", "show", "carl"], 0);
+    assert_eq!((&carl["state"], &carl["is_system_admin"]), (&json!("active"), &json!(true)));
+    place.ends(&["user", "recover", "nobody"], 3);
+    place.ends(&["user", "import", "/nonexistent"], 2);
 }
 
 /// The sample depot goes into a fresh box that runs, and into one that does not.

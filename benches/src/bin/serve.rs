@@ -5,11 +5,8 @@
 //! busy machine slows all alike.
 
 use std::convert::Infallible;
-use std::error::Error;
 use std::net::SocketAddr;
-use std::path::Path;
-use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use axum::body::Bytes;
 use http_body_util::Full;
@@ -18,12 +15,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use ilot::app::settings::Config;
-use ilot::app::{App, World};
 use ilot::base::clock::{Clock, MachineClock, Moment};
-use ilot::base::fault::Fault;
-use ilot::base::health::Health;
-use ilot::base::tasks::Tasks;
+use ilot_benches::whole::{self, Outcome};
 use serde::Serialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -41,8 +34,6 @@ const REQUEST: &[u8] =
 
 /// No answer is longer.
 const ANSWER_MAX: usize = 4096;
-
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// What a bare server answers: the box's own fields.
 #[derive(Serialize)]
@@ -85,14 +76,11 @@ impl Answer {
     }
 }
 
-/// The task that a box runs in.
-type Ended = tokio::task::JoinHandle<Result<(), Fault>>;
-
 fn main() -> Outcome<()> {
     let (servers, clients) = (runtime(2)?, runtime(1)?);
     let folder = tempfile::tempdir()?;
     let stop = CancellationToken::new();
-    let (full, running) = whole_box(folder.path(), stop.clone(), &servers)?;
+    let (full, running) = whole::start(folder.path(), stop.clone(), &servers, |_| Ok(()))?;
     let bare = servers.block_on(bare_hyper(Body::Written))?;
     let fixed = servers.block_on(bare_hyper(Body::Ready))?;
     if clients.block_on(fields(full))? != clients.block_on(fields(bare))? {
@@ -170,23 +158,6 @@ async fn bare_hyper(body: Body) -> Outcome<SocketAddr> {
         }
     });
     Ok(address)
-}
-
-/// The box itself, with everything that lies around its routes. It runs until it is told to stop.
-fn whole_box(folder: &Path, stop: CancellationToken, on: &Runtime) -> Outcome<(SocketAddr, Ended)> {
-    let told = |fault: Fault| fault.to_string();
-    let flags = [("listen.http", "127.0.0.1:0"), ("listen.https", "off")];
-    let flags = flags.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    let config = Config::read(Some(folder.to_owned()), &flags).map_err(told)?;
-    let health = Health::new(Arc::new(MachineClock));
-    let tasks = Tasks::new(health.clone());
-    let app = App::open(config, &World::machine().map_err(told)?, tasks, health).map_err(told)?;
-    let (up, is_up) = mpsc::channel();
-    let running = on.spawn(app.run(async move { stop.cancelled().await }, move |addresses, _| {
-        let _ = up.send(addresses.http);
-    }));
-    let address = is_up.recv_timeout(Duration::from_secs(10))?.ok_or("no address")?;
-    Ok((address, running))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark has no box whose tasks it could use")]

@@ -10,7 +10,7 @@ use crate::base::config::leaves;
 use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::tasks::Tasks;
-use crate::store::journal;
+use crate::store::chain;
 
 /// Flags of `check`.
 #[derive(Debug, Args)]
@@ -69,14 +69,15 @@ fn verify(place: &Place, problems: &mut Vec<String>) -> Result<u64, Fault> {
     let mut config = place.config()?;
     "off".clone_into(&mut config.settings.listen.https);
     let app = App::open(config, &World::machine()?, tasks, health)?;
-    let head = app.store.journal_head();
-    let outcome = app.store.read(|view| journal::verify(view, head))?;
+    let outcome = app.store.read(chain::verify)?;
     app.close();
-    match outcome {
-        Ok(links) => Ok(links),
-        Err(wrong) => {
-            problems.push(format!("the journal is {} at link {}", wrong.wrong, wrong.number));
-            Ok(wrong.number.saturating_sub(1))
-        }
+    if let Some(first) = outcome.first() {
+        problems.push(format!(
+            "the journal is not whole: link {} was {} ({} in all); `ilot audit verify` names them",
+            first.number,
+            first.wrong.name(),
+            outcome.count
+        ));
     }
+    Ok(outcome.links)
 }

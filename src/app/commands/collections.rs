@@ -35,7 +35,7 @@ pub(super) fn set_readers(
     place: &Place,
     console: &Console,
     name: &str,
-    whom: Named,
+    whom: &Named,
 ) -> Result<Exit, Fault> {
     let users = console.get("/admin/users")?;
     let ids: Vec<String> =

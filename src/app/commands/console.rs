@@ -95,11 +95,44 @@ impl Console {
         self.call(Method::GET, path, None::<&()>)
     }
 
+    /// Asks, and hands the body of a success on part by part: it may be longer than memory.
+    pub(super) fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let request = Request::builder().uri(path).header("host", "localhost").body(Body::empty());
+        let request = request.map_err(|e| Fault::broken("writing a request", e))?;
+        self.runtime.block_on(async {
+            let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(&e))?;
+            let (mut sender, connection) =
+                http1::handshake(TokioIo::new(stream)).await.map_err(|e| unreachable(&e))?;
+            let talk = async {
+                let answer = sender.send_request(request).await.map_err(|e| unreachable(&e))?;
+                let status = answer.status();
+                let mut body = answer.into_body();
+                if !status.is_success() {
+                    let bytes = body.collect().await.map_err(|e| unreachable(&e))?.to_bytes();
+                    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+                    return Reply { status, body }.good().map(drop);
+                }
+                while let Some(frame) = body.frame().await {
+                    if let Some(part) = frame.map_err(|e| unreachable(&e))?.data_ref() {
+                        take(part)?;
+                    }
+                }
+                Ok(())
+            };
+            tokio::pin!(talk);
+            tokio::select! {
+                done = &mut talk => done,
+                _ = connection => talk.await,
+            }
+        })
+    }
+
     /// Sends any request.
     pub(super) fn send(&self, request: Request<Body>) -> Result<Reply, Fault> {
-        let unreachable = |e: &dyn std::fmt::Display| {
-            Fault::unavailable("unreachable", format!("The box does not answer at its socket: {e}"))
-        };
         self.runtime.block_on(async {
             let stream = UnixStream::connect(&self.socket).await.map_err(|e| unreachable(&e))?;
             let (mut sender, connection) =
@@ -121,6 +154,10 @@ impl Console {
             }
         })
     }
+}
+
+fn unreachable(error: &dyn std::fmt::Display) -> Fault {
+    Fault::unavailable("unreachable", format!("The box does not answer at its socket: {error}"))
 }
 
 impl Drop for Console {

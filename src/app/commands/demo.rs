@@ -87,8 +87,8 @@ fn close_some(console: &Console, folder: &Path) -> Result<(), Fault> {
         let mut items = items.into_iter().flatten();
         items.any(|item| item.get("name").and_then(Value::as_str) == Some(name.as_str()))
     };
-    let missing = closed.iter().filter(|(name, _)| !known(name));
-    missing.map(|(name, readers)| collections::make(console, name, readers).map(drop)).collect()
+    let mut missing = closed.iter().filter(|(name, _)| !known(name));
+    missing.try_for_each(|(name, readers)| collections::make(console, name, readers).map(drop))
 }
 
 fn find(named: Option<PathBuf>) -> Result<PathBuf, Fault> {

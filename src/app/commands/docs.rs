@@ -110,7 +110,7 @@ pub(super) fn run(place: &Place, verb: Verb) -> Result<Exit, Fault> {
         Verb::Collections => collections::list(place, &console),
         Verb::Readers { name, everyone, roles, users, nobody: _ } => {
             let whom = Named { everyone, roles, users };
-            collections::set_readers(place, &console, &name, whom)
+            collections::set_readers(place, &console, &name, &whom)
         }
         Verb::Reindex { id: Some(id) } => {
             let document =

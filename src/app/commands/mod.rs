@@ -1,5 +1,6 @@
 //! The command line: one file per verb, the same exit codes and the same `--json` for all.
 
+mod audit;
 mod check;
 mod collections;
 mod console;
@@ -46,7 +47,7 @@ pub enum Exit {
 /// What every exit code means, for `--help`.
 const EXIT_CODES: &str = "\
 Exit codes: 0 done · 1 failed · 2 usage or settings · 3 not found · 4 refused · \
-5 data folder in use, or box not reachable · 6 something is wrong (check, doctor). \
+5 data folder in use, or box not reachable · 6 something is wrong (check, doctor, audit). \
 Whatever else is a failure too.";
 
 /// ilot, a site's whole back office on one box.
@@ -128,10 +129,15 @@ enum Verb {
     },
     /// Ask the documents a question
     Search(search::Flags),
-    /// Users: list, add, password, disable, enable
+    /// Users: list, show, add, password, reset, recover, offboard, disable, enable, import, roles
     User {
         #[command(subcommand)]
         verb: user::Verb,
+    },
+    /// The journal: verify, list, export
+    Audit {
+        #[command(subcommand)]
+        verb: audit::Verb,
     },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
@@ -179,6 +185,7 @@ impl Line {
             Verb::Docs { verb } => docs::run(place, verb),
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
+            Verb::Audit { verb } => audit::run(place, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),

@@ -138,7 +138,7 @@ impl Sockets {
                 (seat, began)
             }
             Guest::Stranger { as_nobody, _place } => {
-                match self.introduced(&mut line, as_nobody).await {
+                match self.introduced(&mut line, *as_nobody).await {
                     Ok(seat) => {
                         line.over = seat.ends().over().clone();
                         let began = self.answer_name(&mut line, &seat).await;

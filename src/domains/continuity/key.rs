@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
@@ -51,7 +51,7 @@ impl FileKey {
         }
     }
 
-    fn make(folder: &Path, path: &PathBuf) -> Result<Self, Fault> {
+    fn make(folder: &Path, path: &Path) -> Result<Self, Fault> {
         let bytes = Zeroizing::new(secrets::random::<{ DIGITS / 2 }>()?);
         let key = Zeroizing::new(data_encoding::HEXLOWER.encode(bytes.as_slice()));
         let line = Zeroizing::new(format!("{}\n", *key));
@@ -98,11 +98,11 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.ends_with('\n') && is_key(text.trim_end()), "{text:?}");
         assert!(made.is(text.trim_end()) && !made.is(&text) && !made.is(""));
-        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        assert_eq!(mode(), OWNER_ONLY);
+        let rights = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(rights(), OWNER_ONLY);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(FileKey::open(&place).unwrap().is(text.trim_end()));
-        assert_eq!(mode(), OWNER_ONLY);
+        assert_eq!(rights(), OWNER_ONLY);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::records::{
 };
 use super::sessions::hold_when;
 use super::users::{check_name, wrong};
+use super::workstation::needs_password;
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
@@ -51,24 +52,6 @@ const WORDS: &[(&str, &[Right])] = &[
     ("memory", &[Right::UseAssistant]),
     ("plugins", &[Right::UsePlugins]),
     ("rag", &[Right::ReadDocuments]),
-];
-
-/// Rights that administer the box or other machines: a key with one of them is made with a fresh
-/// password only.
-const WEIGHTY: &[Right] = &[
-    Right::ManageRights,
-    Right::ViewSauron,
-    Right::AdminAccess,
-    Right::ManageCollections,
-    Right::ManageAssistant,
-    Right::ManageAttendance,
-    Right::UseRemote,
-    Right::ManageRemote,
-    Right::ManagePlugins,
-    Right::ManageBackups,
-    Right::RestoreBackups,
-    Right::ExportActivity,
-    Right::UseContinuity,
 ];
 
 /// The rights that a scope stands for: a right's own name, or one of the words; none for neither.
@@ -248,8 +231,8 @@ impl Identity {
     ///
     /// # Errors
     /// `session_required` for a key or a machine, what has to be done first, the fields at fault,
-    /// `right_not_held`, `right_missing` for a kiosk's, `step_up_required` for a right that
-    /// administers, `key_exists`, `keys_full`.
+    /// `right_not_held`, `right_missing` for a kiosk's, `step_up_required` for rights that
+    /// nobody holds without a password and for whoever signed in without one, `key_exists`, `keys_full`.
     pub fn add_key(&self, caller: &Caller, draft: &KeyDraft) -> Result<Issued, Fault> {
         let user = caller.in_person()?;
         caller.not_held()?;
@@ -278,7 +261,9 @@ impl Identity {
         let rights = scopes.iter().filter_map(|scope| rights_of_scope(scope));
         let rights = rights.fold(Rights::NONE, Rights::either);
         roles::holds(caller, rights)?;
-        if WEIGHTY.iter().any(|right| rights.holds(*right)) {
+        // A session without a password must not outlive its workstation as a key.
+        let passwordless = caller.fresh_until.is_none();
+        if passwordless || needs_password(rights) {
             caller.fresh(now)?;
         }
         let mint = self.mint()?;
@@ -303,31 +288,24 @@ impl Identity {
     }
 
     /// Makes a key for a kiosk and shows its text; for whoever keeps the kiosks. It lives until it is
-    /// deleted, in a write of its own.
+    /// deleted.
     ///
     /// # Errors
     /// `right_missing`, `key_exists` when another kiosk's key has that name, `keys_full`.
     pub fn issue_kiosk_key(&self, caller: &Caller, kiosk: Id, name: &str) -> Result<Issued, Fault> {
-        let issue = self.kiosk_key_in(caller)?;
+        let mint = self.mint_kiosk_key(caller)?;
         let (who, name) = (caller.clone(), name.to_owned());
-        self.store.write(move |tx| issue(tx, &who, kiosk, &name))
+        self.store.write(move |tx| lay_kiosk_key(tx, &who, kiosk, &name, None, mint))
     }
 
-    /// The same for a write that is under way: the randomness is drawn now, the key laid by the
-    /// closure, so that a kiosk and its key are made in one act.
+    /// The text of a kiosk's key to be, for [`lay_kiosk_key`] in a write of another domain: a kiosk and
+    /// its key are made in one act.
     ///
     /// # Errors
     /// `right_missing`.
-    pub fn kiosk_key_in(
-        &self,
-        caller: &Caller,
-    ) -> Result<impl FnOnce(&mut Tx<'_>, &Caller, Id, &str) -> Result<Issued, Fault> + use<>, Fault>
-    {
+    pub fn mint_kiosk_key(&self, caller: &Caller) -> Result<Mint, Fault> {
         caller.require(Right::ManageAttendance)?;
-        let mint = self.mint()?;
-        Ok(move |tx: &mut Tx<'_>, who: &Caller, kiosk: Id, name: &str| {
-            lay_kiosk_key(tx, who, kiosk, name, None, mint)
-        })
+        self.mint()
     }
 
     /// The caller's own keys and, for who keeps the kiosks, theirs; with `everybodys` those of all.
@@ -357,6 +335,9 @@ impl Identity {
                 }
                 Ok(ControlFlow::Continue(()))
             })?;
+            found.sort_by(|a, b| {
+                (a.key.created_at, &a.key.name).cmp(&(b.key.created_at, &b.key.name))
+            });
             Ok(found)
         })
     }
@@ -385,7 +366,7 @@ impl Identity {
 }
 
 /// A new key's text, and the hash that is kept of it.
-struct Mint {
+pub struct Mint {
     text: Zeroizing<String>,
     hash: [u8; 32],
 }
@@ -456,7 +437,11 @@ pub(super) fn looks_like_key(text: &str) -> bool {
     })
 }
 
-fn lay_kiosk_key(
+/// Puts a kiosk's key in its place; `ends` is when it expires, none for never.
+///
+/// # Errors
+/// `key_exists` when another kiosk's key has that name, `keys_full`.
+pub fn lay_kiosk_key(
     tx: &mut Tx<'_>,
     caller: &Caller,
     kiosk: Id,

@@ -117,6 +117,10 @@ impl Live {
         let (sender, receiver) = watch::channel(Arc::new(caller.clone()));
         let number = {
             let mut open = self.open();
+            if open.entries.is_empty() {
+                // What was before concerns nobody: the first is looked at whatever has changed.
+                open.seen = self.0.identity.store.seq();
+            }
             open.last += 1;
             let number = open.last;
             let (over, until) = (over.clone(), Moment(i64::MAX));

@@ -38,8 +38,8 @@ impl Identity {
     }
 
     /// The fault of a failed attempt, the same whatever was wrong, once it is counted and journaled.
-    /// `deed` is what the journal calls it; `name` is the user's; of a name that nobody has nothing is written down, since people type
-    /// their password there.
+    /// `deed` is what the journal calls it; `name` is the user's: of a name that nobody has nothing is
+    /// written down, since people type their password there.
     ///
     /// # Errors
     /// What the store says.

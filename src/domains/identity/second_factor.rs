@@ -172,8 +172,8 @@ impl Identity {
     /// `session_required`, `second_factor_not_pending`, `second_factor_wrong`, `second_factor_locked`,
     /// `too_many_attempts`.
     pub fn activate(&self, caller: &Caller, code: &str) -> Result<Codes, Fault> {
-        let id = caller.in_person()?;
-        self.desk.tries.check(self.clock.as_ref(), id)?;
+        let user = self.trying(caller)?;
+        let id = user.id;
         let codes = Vec::from(new_codes()?);
         let recovery = self.recovery_macs(id, &codes)?;
         let (who, desk, code) = (caller.clone(), self.desk.clone(), code.to_owned());
@@ -198,7 +198,7 @@ impl Identity {
             tx.put(&SECOND_FACTORS, &id, &factor)?;
             tx.journal(&who, Deed::new("second_factor.enrol", who.name()))
         });
-        self.counted(id, outcome)?;
+        self.counted(caller, &user, outcome)?;
         Ok(codes)
     }
 
@@ -207,15 +207,15 @@ impl Identity {
     /// # Errors
     /// `session_required`, `second_factor_not_enrolled`, and as [`Identity::activate`].
     pub fn validate(&self, caller: &Caller, code: &str) -> Result<(), Fault> {
-        let id = caller.in_person()?;
-        self.desk.tries.check(self.clock.as_ref(), id)?;
+        let user = self.trying(caller)?;
+        let id = user.id;
         let (who, desk, code) = (caller.clone(), self.clone(), code.to_owned());
         let outcome = self.store.write(move |tx| {
             let mut factor = enrolled(tx, id)?;
             desk.take_step(tx, id, &mut factor, &code)?.ok_or_else(wrong_here)?;
             tx.journal(&who, Deed::new("second_factor.use", who.name()))
         });
-        self.counted(id, outcome)
+        self.counted(caller, &user, outcome)
     }
 
     /// Takes a recovery code, once; the answer is how many are left.
@@ -223,14 +223,14 @@ impl Identity {
     /// # Errors
     /// As [`Identity::validate`].
     pub fn use_recovery(&self, caller: &Caller, code: &str) -> Result<usize, Fault> {
-        let id = caller.in_person()?;
-        self.desk.tries.check(self.clock.as_ref(), id)?;
+        let user = self.trying(caller)?;
+        let id = user.id;
         let (who, desk, code) = (caller.clone(), self.clone(), code.to_owned());
         let outcome = self.store.write(move |tx| {
             let mut factor = enrolled(tx, id)?;
             desk.take_recovery(tx, &who, id, &mut factor, &code)?.ok_or_else(wrong_here)
         });
-        self.counted(id, outcome)
+        self.counted(caller, &user, outcome)
     }
 
     /// Makes new recovery codes in the place of the old ones.
@@ -312,6 +312,13 @@ impl Identity {
         Ok(user)
     }
 
+    /// Whoever tries a code in a session of their own, unless no code of theirs is taken now.
+    fn trying(&self, caller: &Caller) -> Result<User, Fault> {
+        let id = caller.in_person()?;
+        self.may_try_code(id)?;
+        self.user_of(id)?.ok_or_else(Fault::unauthenticated)
+    }
+
     /// Refuses while no code of the user is taken.
     ///
     /// # Errors
@@ -320,14 +327,24 @@ impl Identity {
         self.desk.tries.check(self.clock.as_ref(), user)
     }
 
-    /// What an outcome is after the failures before it were counted in.
-    pub(super) fn counted<T>(&self, user: Id, outcome: Result<T, Fault>) -> Result<T, Fault> {
+    /// What an outcome is after the failures before it were counted in, and written down: whoever fails
+    /// here has the password, or a session.
+    pub(super) fn counted<T>(
+        &self,
+        caller: &Caller,
+        user: &User,
+        outcome: Result<T, Fault>,
+    ) -> Result<T, Fault> {
         match outcome {
             Err(fault) if fault.code == wrong_code().code => {
-                Err(self.desk.tries.failed(self.clock.as_ref(), user, fault))
+                let fault = self.desk.tries.failed(self.clock.as_ref(), user.id, fault);
+                let deed = Deed::new("second_factor.refuse", &user.username);
+                let (who, deed) = (caller.clone(), deed.after(&Refused { code: fault.code }));
+                self.store.write_freeing(move |tx| tx.journal(&who, deed))?;
+                Err(fault)
             }
             Ok(done) => {
-                self.desk.tries.forget(user);
+                self.desk.tries.forget(user.id);
                 Ok(done)
             }
             Err(other) => Err(other),
@@ -403,6 +420,12 @@ impl Identity {
     fn recovery_macs(&self, user: Id, codes: &[Zeroizing<String>]) -> Result<Vec<String>, Fault> {
         codes.iter().map(|code| self.recovery_mac(user, code)).collect()
     }
+}
+
+/// What the journal says of a wrong code: `second_factor_wrong`, or `second_factor_locked` for the last.
+#[derive(serde::Serialize)]
+struct Refused {
+    code: &'static str,
 }
 
 /// What the journal says after a recovery code was used.

@@ -145,7 +145,7 @@ impl Identity {
         let way = if enrolled { Way::SecondFactor } else { Way::Password };
         let (who, begun) = (caller.clone(), self.begun(caller, shown, way));
         let (desk, code) = (self.clone(), shown.code.clone());
-        let checked = Checked { user, better };
+        let checked = Checked { user: user.clone(), better };
         let outcome = self.store.write_freeing(move |tx| {
             let user = still_so(tx, &checked)?;
             let who = acting(who, &user);
@@ -158,7 +158,7 @@ impl Identity {
             let session = begun.lay(tx, who, &user)?;
             Ok((user, session))
         });
-        let (user, session) = if enrolled { self.counted(id, outcome)? } else { outcome? };
+        let (user, session) = if enrolled { self.counted(caller, &user, outcome)? } else { outcome? };
         self.signed_in(user, &session)
     }
 

@@ -50,7 +50,7 @@ impl Identity {
             tx.journal(&who, Deed::new("session.step_up", session.id))?;
             Ok(tx.now().plus(step_up))
         });
-        if enrolled { self.counted(id, outcome) } else { outcome }
+        if enrolled { self.counted(caller, &user, outcome) } else { outcome }
     }
 
     /// Puts a new session in the place of the caller's, which ends in the same write. When the password

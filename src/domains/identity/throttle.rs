@@ -10,6 +10,9 @@
 //! tried of others from the same address. Attempts that are under way count as if they had failed
 //! already: a hundred at once are no way around the count.
 //!
+//! IPv6 addresses are counted one by one like the others: the machines of a site share their /64, and
+//! to block it would block them all.
+//!
 //! Everything is kept in memory on the boot clock, which nobody can set: a restart forgives, and
 //! nobody outside can cause one. Names are kept as keyed hashes alone.
 

@@ -319,12 +319,20 @@ impl Identity {
         })
     }
 
-    /// Whether there is a user of that name of record.
+    /// The integer clients know a user by.
     ///
     /// # Errors
     /// What the store says.
-    pub fn user_exists(&self, id: Id) -> Result<bool, Fault> {
-        self.store.read(|view| view.has(&USERS, &id))
+    pub fn number_of(&self, id: Id) -> Result<Option<u64>, Fault> {
+        Ok(self.user_of(id)?.map(|user| user.number))
+    }
+
+    /// The name of record of the user clients know by that integer.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn id_of(&self, number: u64) -> Result<Option<Id>, Fault> {
+        self.store.read(|view| view.get(&USERS_BY_NUMBER, &number))
     }
 
     /// A user with its rights as they are now.

@@ -28,8 +28,8 @@ struct Door {
 /// The collections' routes.
 pub(super) fn routes(desk: Assistant, people: Arc<dyn People>) -> OpenApiRouter {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
-        .routes(routes!(set_readers, delete))
+        .routes(routes!(list_collections, add_collection))
+        .routes(routes!(set_readers, delete_collection))
         .with_state(Door { desk, people })
 }
 
@@ -116,7 +116,10 @@ struct CollectionList {
 /// Lists the collections that the caller may read.
 #[utoipa::path(get, path = "/rag/collections", tag = "documents",
     responses((status = 200, body = CollectionList), (status = 403, description = "`right_missing`")))]
-async fn list(State(door): State<Door>, Asker(caller): Asker) -> Answer<CollectionList> {
+async fn list_collections(
+    State(door): State<Door>,
+    Asker(caller): Asker,
+) -> Answer<CollectionList> {
     let shelves = run(move || door.desk.collections(&caller)).await?;
     Ok(Json(CollectionList { items: shelves.into_iter().map(CollectionView::from).collect() }))
 }
@@ -135,7 +138,7 @@ struct NewCollection {
     responses((status = 201, body = CollectionView), (status = 400, description = "`collection_invalid`"),
         (status = 403, description = "`right_missing`"), (status = 409, description = "`collection_exists`"),
         (status = 422, description = "Roles or users that are not there")))]
-async fn add(
+async fn add_collection(
     State(door): State<Door>,
     Asker(caller): Asker,
     Json(body): Json<NewCollection>,
@@ -180,7 +183,7 @@ async fn set_readers(
     params(("name" = String, Path, description = "The collection")),
     responses((status = 200, body = Done), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`"), (status = 409, description = "`collection_not_empty`")))]
-async fn delete(
+async fn delete_collection(
     State(door): State<Door>,
     Asker(caller): Asker,
     Path(name): Path<String>,

@@ -279,11 +279,11 @@ async fn file(
         // Foreign bytes are never run as a page of this box.
         (CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'".to_owned()),
     ];
-    Ok((headers, stream(desk, caller, document, file.parts)).into_response())
+    Ok((headers, stream(desk, caller, &document, file.parts)).into_response())
 }
 
 /// A file's parts, one after another; memory stays flat.
-fn stream(desk: Assistant, caller: Caller, document: Document, parts: u32) -> Body {
+fn stream(desk: Assistant, caller: Caller, document: &Document, parts: u32) -> Body {
     let (id, hash) = (document.id, document.sha256);
     let bytes = futures_util::stream::unfold(0u32, move |number| {
         let (desk, caller) = (desk.clone(), caller.clone());

@@ -25,6 +25,8 @@ const FIELD_MAX: usize = 4 << 10;
 const MALFORMED: &str = "upload_malformed";
 /// The code of a sender that is slower than the door allows.
 const TOO_SLOW: &str = "body_too_slow";
+/// The code of an upload whose sender's session ended meanwhile.
+const OVER: &str = "session_ended";
 
 /// What became of one file of an upload.
 #[derive(Debug, Serialize, ToSchema)]
@@ -136,7 +138,7 @@ fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, We
             fault: None,
         }),
         // Behind a form that breaks off there is no further file to go on with.
-        Err(fault) if [MALFORMED, TOO_SLOW].contains(&fault.fault().code) => Err(fault),
+        Err(fault) if [MALFORMED, TOO_SLOW, OVER].contains(&fault.fault().code) => Err(fault),
         Err(fault) if fault.status().is_client_error() => {
             Ok(Uploaded::refused(name, fault.fault()))
         }
@@ -144,10 +146,10 @@ fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, We
     }
 }
 
-/// Why a form cannot be read on: its sender was too slow, or it is not a form.
+/// Why a form cannot be read on: its sender was too slow or is signed out, or it is not a form.
 fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
     let fault = body_fault(error);
-    if fault.code == TOO_SLOW {
+    if [TOO_SLOW, OVER].contains(&fault.code) {
         return fault;
     }
     Fault::invalid(MALFORMED, format!("The upload cannot be read: {}", error.body_text()))

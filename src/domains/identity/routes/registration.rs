@@ -31,7 +31,7 @@ pub(super) fn routes() -> OpenApiRouter<Identity> {
         .routes(routes!(register))
         .routes(routes!(register_for_krown))
         .routes(routes!(list_invitations, invite))
-        .routes(routes!(take_back))
+        .routes(routes!(take_invitation_back))
         .routes(routes!(show_invitation))
 }
 
@@ -287,7 +287,7 @@ async fn list_invitations(
     params(("id" = String, Path, description = "The invitation")),
     responses((status = 200, body = DoneAnswer), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`")))]
-async fn take_back(
+async fn take_invitation_back(
     State(desk): State<Identity>,
     Asker(caller): Asker,
     Path(id): Path<Id>,

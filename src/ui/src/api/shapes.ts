@@ -11,14 +11,7 @@ export type Success<Operation extends Record<string | number, any>> = NonNullabl
 export type SetupState = Success<paths["/setup/state"]["get"]> & { https_addresses?: string[] };
 export type LoginBody = NonNullable<paths["/auth/login"]["post"]["requestBody"]>["content"]["application/json"];
 export type Login = Success<paths["/auth/login"]["post"]>;
-/** What the newest boxes add; an older one leaves it out. */
-interface Standing {
-  hold?: string | null;
-  fresh_until?: string | null;
-  second_factor?: boolean;
-  session_id?: string | null;
-}
-export type Me = Success<paths["/auth/me"]["get"]> & Standing;
+export type Me = Success<paths["/auth/me"]["get"]>;
 export type DocumentPage = Success<paths["/rag/documents"]["get"]>;
 export type Doc = DocumentPage["items"][number];
 export type Counts = DocumentPage["counts"];

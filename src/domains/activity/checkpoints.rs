@@ -1,0 +1,187 @@
+//! Signed checkpoints: the journal's end under the box's own Ed25519 key, so that a chain made anew shows.
+//!
+//! What is signed is four lines of text in the manner of C2SP's signed notes: the format with its version,
+//! the site, the number of the link, and its hash in base64. Keys are sealed under the root key. What a
+//! checkpoint does not prove: who holds the folder *and* its root key can sign anything, so the
+//! fingerprint and now and then a checkpoint belong on paper or at another site.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use data_encoding::BASE64;
+use sha2::{Digest, Sha256};
+
+use super::Activity;
+use super::records::{CHECKPOINTS, Checkpoint, KEYS};
+use crate::base::caller::Caller;
+use crate::base::clock::Moment;
+use crate::base::fault::Fault;
+use crate::base::id::Id;
+use crate::engines::secrets::RootKey;
+use crate::engines::signing::{self, SigningKey};
+use crate::store::journal::Head;
+use crate::store::{Blob, Deed, Reader, Store, all, from};
+
+/// The format of what is signed, and of exports.
+pub const FORMAT: &str = "ilot-journal/1";
+/// The head is signed when it moved and the last checkpoint is this old.
+const SIGNED_EVERY: Duration = Duration::from_hours(1);
+/// Or when so many links have been written since.
+const SIGNED_AFTER_LINKS: u64 = 1_000;
+/// What the key is sealed for.
+const PLACE: &str = "activity/checkpoint_key";
+/// Under which the sealed key lies.
+const SEALED: &str = "checkpoint_key";
+/// Under which its public half lies, for whoever verifies a copy without the root key.
+const PUBLIC: &str = "checkpoint_public";
+
+/// The key that signs, and the site it signs for.
+pub(super) struct Signer {
+    key: SigningKey,
+    site: Id,
+}
+
+/// A public key as people compare it: the SHA-256 of its bytes, hexadecimal.
+pub fn fingerprint(public: &[u8; 32]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(public))
+}
+
+/// The text that is signed.
+fn note(site: &str, number: u64, hash: &[u8; 32]) -> String {
+    format!("{FORMAT}\n{site}\n{number}\n{}\n", BASE64.encode(hash))
+}
+
+/// Whether `checkpoint` is signed by `public` for `site`.
+pub fn is_signed(public: &[u8; 32], site: &str, checkpoint: &Checkpoint) -> bool {
+    let text = note(site, checkpoint.number, &checkpoint.hash);
+    signing::verify(public, text.as_bytes(), &checkpoint.signature)
+}
+
+/// The public key that a store keeps, for one that is read without its root key.
+///
+/// # Errors
+/// What the store says.
+pub fn public_key(reader: &impl Reader) -> Result<Option<[u8; 32]>, Fault> {
+    let kept = reader.get(&KEYS, &PUBLIC.to_owned())?;
+    Ok(kept.and_then(|Blob(bytes)| bytes.try_into().ok()))
+}
+
+/// The checkpoints after link `after`: those whose signatures are good, and the numbers and moments of
+/// the others.
+///
+/// # Errors
+/// What the store says.
+pub fn sorted(
+    reader: &impl Reader,
+    public: &[u8; 32],
+    site: &str,
+    after: u64,
+) -> Result<Sorted, Fault> {
+    let mut sorted = Sorted::default();
+    reader.each(&CHECKPOINTS, &from(&(after + 1)), |number, checkpoint| {
+        if checkpoint.number == number && is_signed(public, site, &checkpoint) {
+            sorted.good.insert(number, checkpoint.hash);
+            sorted.last = Some((number, checkpoint.at));
+        } else {
+            sorted.forged.push((number, checkpoint.at));
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(sorted)
+}
+
+/// Checkpoints by what their signatures are worth.
+#[derive(Debug, Clone, Default)]
+pub struct Sorted {
+    /// The hashes that were signed, by number.
+    pub good: BTreeMap<u64, [u8; 32]>,
+    /// Those whose signatures are not good.
+    pub forged: Vec<(u64, Moment)>,
+    /// The last good one.
+    pub last: Option<(u64, Moment)>,
+}
+
+impl Signer {
+    /// Reads the key, or makes it.
+    pub(super) fn open(store: &Store, root: &RootKey) -> Result<Self, Fault> {
+        let (name, site) = (SEALED.to_owned(), store.site());
+        if let Some(Blob(sealed)) = store.read(|view| view.get(&KEYS, &name))? {
+            return Ok(Self { key: SigningKey::read(&root.unseal(PLACE, &sealed)?)?, site });
+        }
+        let made = SigningKey::make()?;
+        let key = SigningKey::read(&made)?;
+        let (sealed, public) = (root.seal(PLACE, &made)?, key.public().to_vec());
+        store.write(move |tx| {
+            tx.put(&KEYS, &name, &Blob(sealed))?;
+            tx.put(&KEYS, &PUBLIC.to_owned(), &Blob(public))?;
+            tx.journal(&Caller::task("activity"), Deed::new("key.make", PLACE))
+        })?;
+        Ok(Self { key, site })
+    }
+
+    pub(super) fn public(&self) -> [u8; 32] {
+        self.key.public()
+    }
+
+    pub(super) fn name(&self) -> String {
+        self.key.name()
+    }
+
+    fn sign(&self, head: Head, at: Moment) -> Result<Checkpoint, Fault> {
+        let text = note(&self.site.to_string(), head.number, &head.hash);
+        Ok(Checkpoint {
+            number: head.number,
+            hash: head.hash,
+            at,
+            key: self.key.name(),
+            signature: self.key.sign(text.as_bytes())?.to_vec(),
+        })
+    }
+}
+
+impl Activity {
+    /// The last checkpoint.
+    pub(super) fn last_checkpoint(&self) -> Result<Option<Checkpoint>, Fault> {
+        Ok(self.store.read(|view| view.last(&CHECKPOINTS, &all()))?.map(|(_, last)| last))
+    }
+
+    /// Signs the journal's end, unless it is signed already.
+    ///
+    /// # Errors
+    /// What the store or the key says.
+    pub fn sign_head(&self) -> Result<Option<Checkpoint>, Fault> {
+        let last = self.last_checkpoint()?;
+        let head = self.store.journal_head();
+        if head.number == 0 || last.as_ref().is_some_and(|last| last.number >= head.number) {
+            return Ok(last);
+        }
+        let checkpoint = self.desk.signer.sign(head, self.clock.now())?;
+        let kept = checkpoint.clone();
+        // The last words before a disk is full are worth their hundred bytes.
+        self.store.write_freeing(move |tx| tx.put(&CHECKPOINTS, &kept.number, &kept))?;
+        Ok(Some(checkpoint))
+    }
+
+    /// Signs the journal's end when a checkpoint is due: at the first look, each hour in which something
+    /// happened, and after a thousand links.
+    ///
+    /// # Errors
+    /// As [`Activity::sign_head`].
+    pub fn sign_if_due(&self) -> Result<(), Fault> {
+        let now = self.clock.since_boot();
+        let signed = *self.desk.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        let head = self.store.journal_head().number;
+        let due = signed.is_none_or(|(number, at)| {
+            head >= number + SIGNED_AFTER_LINKS
+                || (head > number && now.saturating_sub(at) >= SIGNED_EVERY)
+        });
+        if due {
+            self.sign_head()?;
+            let mut signed = self.desk.signed.lock().unwrap_or_else(PoisonError::into_inner);
+            *signed = Some((head, now));
+        }
+        Ok(())
+    }
+}
