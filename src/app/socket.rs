@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::router::Desks;
-use crate::base::caller::{Caller, Door, Right, Who};
+use crate::base::caller::{Caller, Right, Who};
 use crate::base::fault::{Fault, Kind};
 use crate::domains::identity::Identity;
 use crate::domains::identity::live::Live;
@@ -121,7 +121,7 @@ impl Sockets {
     /// Who a token stands for.
     async fn recognised(&self, as_nobody: Caller, token: String) -> Result<Caller, WebFault> {
         let identity = self.identity.clone();
-        run(move || identity.recognise(as_nobody, &token, Door::Bearer)).await
+        run(move || identity.recognise_token_or_key(as_nobody, &token)).await
     }
 
     /// Lets a guest in by the token in the address, else by what the request's headers have proved.

@@ -85,11 +85,8 @@ fn the_windows_client_of_the_planning_signs_in_refreshes_and_leaves() {
     assert!(text(&answer["expires_at"]).ends_with('Z'));
     house.check(me(&first), 200, &json!({"role": "planner", "second_factor": false}));
     house.clock.pass(Duration::from_mins(4));
-    let again = house.check(
-        ask("POST", "/auth/refresh").by(&first),
-        200,
-        &json!({"token_type": "bearer"}),
-    );
+    let again =
+        house.check(ask("POST", "/auth/refresh").by(&first), 200, &json!({"token_type": "bearer"}));
     let second = token(&again);
     house.refuses(me(&first), 401, "session_ended");
     // The new session is of the same workstation, and the password is no fresher than it was.
@@ -126,7 +123,8 @@ fn the_phones_of_the_time_clock_register_and_fetch_a_token_by_form() {
     assert_eq!(answer["expires_in"], 12 * 3600);
     house.check(me(&token(&answer)), 200, &json!({"email": "zoe@depot.lan", "role": "user"}));
     house.refuses(form("username=zoe%40depot.lan&password=x"), 401, "bad_credentials");
-    let missing = json!({"code": "validation", "detail": [{"loc": ["body", "password"], "type": "missing"}]});
+    let missing =
+        json!({"code": "validation", "detail": [{"loc": ["body", "password"], "type": "missing"}]});
     house.check(form("username=zoe"), 422, &missing);
     house.refuses(post("/auth/token", &json!({"username": "zoe"})), 415, "content_type");
 }
@@ -168,7 +166,8 @@ fn who_signs_in_again_needs_no_word_of_the_old_cookie() {
 #[test]
 fn the_page_of_the_remote_hands_knows_users_by_their_uuid() {
     let (house, admin) = House::ready_with(&[("identity.registration", "open")]);
-    let body = json!({"username": "bob", "password": PASSWORD, "email": "", "role": "admin", "owner": 1});
+    let body =
+        json!({"username": "bob", "password": PASSWORD, "email": "", "role": "admin", "owner": 1});
     let user = house.check(
         post("/api/auth/register", &body),
         200,
@@ -191,8 +190,13 @@ fn the_page_of_the_remote_hands_knows_users_by_their_uuid() {
     assert_eq!(ignored.len(), 1);
     assert_eq!(ignored[0].after.as_deref(), Some(r#"{"fields":["role","owner"]}"#));
     let token = house.sign_in("bob");
-    let edit = put("/auth/me", &json!({"display_name": "Bob", "role": "admin", "is_system_admin": true}));
-    house.check(edit.by(&token), 200, &json!({"display_name": "Bob", "role": "user", "is_system_admin": false}));
+    let edit =
+        put("/auth/me", &json!({"display_name": "Bob", "role": "admin", "is_system_admin": true}));
+    house.check(
+        edit.by(&token),
+        200,
+        &json!({"display_name": "Bob", "role": "user", "is_system_admin": false}),
+    );
     let ignored = deeds(&house, "user.field_ignored");
     assert_eq!(ignored[0].after.as_deref(), Some(r#"{"fields":["role","is_system_admin"]}"#));
     house.check(get("/admin/users/2").by(&admin), 200, &json!({"role": "user"}));
@@ -243,8 +247,10 @@ fn each_forged_token_is_refused_by_name() {
         key.sign(&claims).unwrap()
     };
     let body = admin.split('.').nth(1).unwrap();
-    let headed = |header: Value| format!("{}.{body}.{}", part(&header), admin.split('.').nth(2).unwrap());
-    let other = TokenKey::read(Algorithm::Rs256, &TokenKey::make(Algorithm::Rs256).unwrap()).unwrap();
+    let headed =
+        |header: Value| format!("{}.{body}.{}", part(&header), admin.split('.').nth(2).unwrap());
+    let other =
+        TokenKey::read(Algorithm::Rs256, &TokenKey::make(Algorithm::Rs256).unwrap()).unwrap();
     let pass = with(&|c| c.typ = "ephemeral_qr".into());
     for (forged, code) in [
         ("x".to_owned(), "token_malformed"),
@@ -258,7 +264,10 @@ fn each_forged_token_is_refused_by_name() {
         (headed(json!({"alg": "RS256"})), "token_key_unknown"),
         (headed(json!({"alg": "RS256", "kid": "../../keys/root.key"})), "token_key_unknown"),
         (headed(json!({"alg": "RS256", "kid": key.name(), "crit": ["exp"]})), "token_malformed"),
-        (headed(json!({"alg": "RS256", "kid": key.name(), "jku": "https://evil.example"})), "token_signature"),
+        (
+            headed(json!({"alg": "RS256", "kid": key.name(), "jku": "https://evil.example"})),
+            "token_signature",
+        ),
         (other.sign(&good).unwrap(), "token_key_unknown"),
         (with(&|c| c.iss = "ilot:elsewhere".into()), "token_issuer"),
         (with(&|c| c.aud = "kiosk".into()), "token_audience"),
@@ -304,9 +313,18 @@ fn an_imported_hash_is_made_new_at_the_first_sign_in() {
     let (house, admin) = House::ready();
     let hashes = [
         ("bcrypt", "$2b$05$OEnRfvQIsThS46mUDIWBX./RblW4GcKxAOWqzBnIHnlpcNEKm6kG6"),
-        ("passlib", "$bcrypt-sha256$v=2,t=2b,r=5$f9ZdLdLRyHAIU75urOMM4O$WvyiheHrBu1NOq0oSupiwLYCdj5DAhC"),
-        ("pbkdf", "$pbkdf2-sha256$1200$5fz/3xsjBCAkBCDEOGdsjQ$MVGNqsVqiRPs163TFUMdFgo9n7wSsCXvnTIdNfv/GMw"),
-        ("argon", "$argon2id$v=19$m=1024,t=2,p=2$+EYbudQV4w+rVq4WAMRlTw$w5xKUosv7InWZGoj5N43atMxoPGgpS0nD61Y3e87k3Q"),
+        (
+            "passlib",
+            "$bcrypt-sha256$v=2,t=2b,r=5$f9ZdLdLRyHAIU75urOMM4O$WvyiheHrBu1NOq0oSupiwLYCdj5DAhC",
+        ),
+        (
+            "pbkdf",
+            "$pbkdf2-sha256$1200$5fz/3xsjBCAkBCDEOGdsjQ$MVGNqsVqiRPs163TFUMdFgo9n7wSsCXvnTIdNfv/GMw",
+        ),
+        (
+            "argon",
+            "$argon2id$v=19$m=1024,t=2,p=2$+EYbudQV4w+rVq4WAMRlTw$w5xKUosv7InWZGoj5N43atMxoPGgpS0nD61Y3e87k3Q",
+        ),
     ];
     let mut rows: Vec<Value> = hashes
         .iter()
@@ -331,14 +349,19 @@ fn an_imported_hash_is_made_new_at_the_first_sign_in() {
         {"outcome": "refused", "fault": {"code": "validation"}},
         {"outcome": "refused", "fault": {"code": "validation"}},
         {"username": "seule@depot.lan", "outcome": "created"}]});
-    let import = |dry: bool| post("/admin/users/import", &json!({"users": rows, "dry_run": dry})).by(&admin);
+    let import =
+        |dry: bool| post("/admin/users/import", &json!({"users": rows, "dry_run": dry})).by(&admin);
     let default = post("/admin/users/import", &json!({"users": rows})).by(&admin);
     house.check(default, 200, &json!({"done": false, "plan": plan["plan"]}));
     assert_eq!(house.ask(get("/admin/users").by(&admin)).json().as_array().unwrap().len(), 1);
     house.check(import(false), 200, &json!({"done": true, "plan": plan["plan"]}));
     for (name, hash) in hashes {
         assert_eq!(kept(&house, name), format!("imported:{hash}"));
-        house.refuses(login(&json!({"username": name, "password": "correct hors"})), 401, "bad_credentials");
+        house.refuses(
+            login(&json!({"username": name, "password": "correct hors"})),
+            401,
+            "bad_credentials",
+        );
         assert_eq!(kept(&house, name), format!("imported:{hash}"));
         let right = json!({"email": format!("{name}@depot.lan"), "password": "correct horse"});
         house.check(login(&right), 200, &json!({"user": {"role": "planner"}, "hold": null}));
@@ -348,12 +371,15 @@ fn an_imported_hash_is_made_new_at_the_first_sign_in() {
     assert_eq!(deeds(&house, "password.rehash").len(), hashes.len());
     // Done again, it changes nobody; and no hash is in the journal.
     let again = house.check(import(false), 200, &json!({"done": true}));
-    let created = again["plan"].as_array().unwrap().iter().filter(|one| one["outcome"] == "created");
+    let created =
+        again["plan"].as_array().unwrap().iter().filter(|one| one["outcome"] == "created");
     assert_eq!(created.count(), 0);
     let all = house.app().desks().system.store.read(|view| links(view, 1, 100_000)).unwrap();
     let written: String =
         all.iter().flat_map(|link| [&link.before, &link.after]).flatten().cloned().collect();
-    assert!(!written.contains("$2b$") && !written.contains("argon2") && !written.contains("pbkdf2"));
+    assert!(
+        !written.contains("$2b$") && !written.contains("argon2") && !written.contains("pbkdf2")
+    );
     let many = json!({"users": vec![json!({"username": "x"}); 10_001]});
     house.refuses(post("/admin/users/import", &many).by(&admin), 413, "import_too_large");
     house.clock.pass(Duration::from_mins(6));
@@ -390,7 +416,8 @@ fn who_has_to_choose_a_password_may_do_that_and_little_else() {
         house.refuses(refused.by(&held), 403, "password_change_required");
     }
     let change = |current: &str, new: &str| {
-        post("/auth/change-password", &json!({"current_password": current, "new_password": new})).by(&held)
+        post("/auth/change-password", &json!({"current_password": current, "new_password": new}))
+            .by(&held)
     };
     house.refuses(change("x", OTHER), 400, "password_wrong");
     for (plain, wrong) in [
@@ -404,13 +431,22 @@ fn who_has_to_choose_a_password_may_do_that_and_little_else() {
         house.check(change(&temporary, plain), 422, &detail);
     }
     house.refuses(change(&temporary, &temporary), 400, "password_unchanged");
-    let second = token(&house.ask(login(&json!({"username": "neuve", "password": temporary}))).json());
+    let second =
+        token(&house.ask(login(&json!({"username": "neuve", "password": temporary}))).json());
     house.check(change(&temporary, OTHER), 200, &json!({"success": true}));
     // This session goes on, free; the others have ended.
     house.check(get("/admin/users").by(&held), 200, &json!({}));
     house.refuses(me(&second), 401, "session_ended");
-    house.refuses(login(&json!({"username": "neuve", "password": temporary})), 401, "bad_credentials");
-    house.check(login(&json!({"username": "neuve", "password": OTHER})), 200, &json!({"hold": null}));
+    house.refuses(
+        login(&json!({"username": "neuve", "password": temporary})),
+        401,
+        "bad_credentials",
+    );
+    house.check(
+        login(&json!({"username": "neuve", "password": OTHER})),
+        200,
+        &json!({"hold": null}),
+    );
     assert_eq!(deeds(&house, "password.change").len(), 1);
     assert_eq!(deeds(&house, "password.refuse").len(), 1);
 }
@@ -529,9 +565,13 @@ fn an_invitation_is_good_once_for_what_it_says() {
     // The word is nowhere: not in the store, not in the journal.
     let all = house.app().desks().system.store.read(|view| links(view, 1, 1_000)).unwrap();
     assert!(!format!("{all:?}").contains(&word));
-    for (field, value) in [("role", json!("roi")), ("email", json!("x")), ("expires_in_days", json!(0)),
-        ("expires_in_days", json!(31)), ("email", json!("zoe@depot.lan"))]
-    {
+    for (field, value) in [
+        ("role", json!("roi")),
+        ("email", json!("x")),
+        ("expires_in_days", json!(0)),
+        ("expires_in_days", json!(31)),
+        ("email", json!("zoe@depot.lan")),
+    ] {
         let mut body = json!({"role": "viewer"});
         body[field] = value;
         house.check(invite(body), 422, &json!({"detail": [{"loc": ["body", field]}]}));
@@ -547,11 +587,16 @@ fn an_invitation_ends_with_its_time_its_inviter_and_its_inviters_rights() {
     house.check(post("/admin/roles", &narrow).by(&admin), 201, &json!({}));
     let (luc, chief) = house.person(&admin, "luc", "chef_d_equipe");
     let invite = |by: &str, role: &str| {
-        let made = house.check(post("/admin/invitations", &json!({"role": role})).by(by), 201, &json!({}));
+        let made =
+            house.check(post("/admin/invitations", &json!({"role": role})).by(by), 201, &json!({}));
         (text(&made["token"]), text(&made["id"]))
     };
     let look = |word: &str| get(&format!("/auth/invitations/{word}"));
-    house.refuses(post("/admin/invitations", &json!({"role": "finance"})).by(&chief), 403, "right_not_held");
+    house.refuses(
+        post("/admin/invitations", &json!({"role": "finance"})).by(&chief),
+        403,
+        "right_not_held",
+    );
     let (late, _) = invite(&admin, "viewer");
     house.clock.pass(Duration::from_hours(24 * 7 - 1));
     house.check(look(&late), 200, &json!({}));
@@ -559,13 +604,18 @@ fn an_invitation_ends_with_its_time_its_inviter_and_its_inviters_rights() {
     house.refuses(look(&late), 404, "invitation_invalid");
     let (admin, chief) = (house.sign_in("chef"), house.sign_in("luc"));
     let (taken, id) = invite(&admin, "viewer");
-    house.check(ask("DELETE", &format!("/admin/invitations/{id}")).by(&admin), 200, &json!({"success": true}));
+    house.check(
+        ask("DELETE", &format!("/admin/invitations/{id}")).by(&admin),
+        200,
+        &json!({"success": true}),
+    );
     house.refuses(look(&taken), 404, "invitation_invalid");
     house.refuses(ask("DELETE", &format!("/admin/invitations/{id}")).by(&admin), 404, "not_found");
     // Who may no longer give a role has not given it yesterday either.
     let (word, _) = invite(&chief, "quai");
     house.check(look(&word), 200, &json!({"role": "quai"}));
-    let edit = |rights: Value| put(&format!("/admin/roles/{role}"), &json!({"rights": rights})).by(&admin);
+    let edit =
+        |rights: Value| put(&format!("/admin/roles/{role}"), &json!({"rights": rights})).by(&admin);
     house.check(edit(json!(["view_planning"])), 200, &json!({}));
     house.refuses(look(&word), 404, "invitation_invalid");
     house.check(edit(json!(["manage_rights", "view_planning"])), 200, &json!({}));
@@ -605,7 +655,8 @@ fn a_workstation_lets_in_who_is_marked_for_it_and_holds_nothing_that_needs_a_pas
         ("rita", "operator", true),
         ("adam", "admin", true),
     ] {
-        let body = json!({"username": name, "password": PASSWORD, "role": role, "workstation": marked});
+        let body =
+            json!({"username": name, "password": PASSWORD, "role": role, "workstation": marked});
         house.check(post("/admin/users", &body).by(&admin), 201, &json!({}));
     }
     for (at, (name, address, hostname)) in [
@@ -638,7 +689,11 @@ fn a_workstation_lets_in_who_is_marked_for_it_and_holds_nothing_that_needs_a_pas
     assert_eq!((deed.object.as_str(), deed.address.as_deref()), ("anna", Some("10.0.0.20")));
     assert_eq!(deed.after.as_deref(), Some(r#"{"hostname":"pc-1"}"#));
     // It never is fresh, and does not become so.
-    house.refuses(here(post("/auth/step-up", &json!({"password": PASSWORD}))), 403, "step_up_impossible");
+    house.refuses(
+        here(post("/auth/step-up", &json!({"password": PASSWORD}))),
+        403,
+        "step_up_impossible",
+    );
     house.refuses(here(ask("POST", "/totp/provision")), 403, "step_up_required");
     let again = house.check(here(ask("POST", "/auth/refresh")), 200, &json!({}));
     let token = self::token(&again);
@@ -661,7 +716,11 @@ fn a_workstation_lets_in_who_is_marked_for_it_and_holds_nothing_that_needs_a_pas
 fn a_mark_that_is_taken_away_ends_what_was_begun_with_it() {
     let (house, admin) = House::ready_with(&[NETWORKS]);
     let body = json!({"username": "anna", "workstation": true});
-    house.check(post("/admin/users", &body).by(&admin), 201, &json!({"must_change_password": true}));
+    house.check(
+        post("/admin/users", &body).by(&admin),
+        201,
+        &json!({"must_change_password": true}),
+    );
     let answer = house.check(without_password("anna", "fd00::5", ""), 200, &json!({"hold": null}));
     let here = || get("/auth/me").by(&token(&answer)).from("fd00::5");
     house.check(here(), 200, &json!({"hold": null}));
@@ -686,7 +745,11 @@ fn an_unknown_name_becomes_a_viewer_where_the_setting_says_so() {
     }
     house.refuses(without_password("chef", "10.0.0.8", "PC-1"), 401, "bad_credentials");
     // No password opens such an account, the empty one least of all.
-    house.refuses(login(&json!({"username": "zoe", "password": ""})).from("10.7.0.1"), 401, "bad_credentials");
+    house.refuses(
+        login(&json!({"username": "zoe", "password": ""})).from("10.7.0.1"),
+        401,
+        "bad_credentials",
+    );
     // A site that made its viewers mighty lets no stranger become one.
     let roles = house.ask(get("/admin/roles").by(&admin)).json();
     let viewer = roles.as_array().unwrap().iter().find(|role| role["name"] == "viewer").unwrap();

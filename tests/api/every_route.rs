@@ -328,6 +328,12 @@ fn of_users() -> Vec<Case> {
             )
             .wrong(put("/admin/users/un", &json!({})), json!(["path", "id"]))
             .unknown("/admin/users/999"),
+    ]
+}
+
+fn of_what_users_hold() -> Vec<Case> {
+    let rights = Open::Holders("manage_rights");
+    vec![
         case(rights, ask("DELETE", "/admin/users/{spare}"), 200)
             .of("delete", "/admin/users/{id}")
             .with(json!({"success": true}))
@@ -666,11 +672,13 @@ fn cases() -> Vec<Case> {
         of_second_factor(),
         of_keys(),
         of_users(),
+        of_what_users_hold(),
         of_roles_and_sessions(),
         of_the_socket(),
         of_search(),
         of_documents(),
         of_collections(),
+        of_activity(),
     ]
     .into_iter()
     .flatten()

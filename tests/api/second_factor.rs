@@ -109,7 +109,8 @@ fn a_code_is_asked_for_behind_the_right_password_and_taken_once() {
     let typed = codes[0].to_lowercase().replace('-', " ");
     house.check(sign_in("anna", &typed), 200, &json!({}));
     house.refuses(sign_in("anna", &codes[0]), 401, "second_factor_wrong");
-    let recover = |code: &str| post("/totp/recovery/use", &json!({"recovery_code": code})).by(&anna);
+    let recover =
+        |code: &str| post("/totp/recovery/use", &json!({"recovery_code": code})).by(&anna);
     house.check(recover(&codes[1]), 200, &json!({"valid": true, "remaining": 3}));
     house.refuses(recover(&codes[1]), 400, "second_factor_wrong");
     house.check(status(), 200, &json!({"remaining": 3}));
@@ -139,7 +140,10 @@ fn what_is_kept_opens_nothing() {
     store
         .write(move |tx| {
             tx.put(&SECOND_FACTORS, &id, &moved)?;
-            tx.journal(&ilot::base::caller::Caller::task("test"), ilot::store::Deed::new("test", ""))
+            tx.journal(
+                &ilot::base::caller::Caller::task("test"),
+                ilot::store::Deed::new("test", ""),
+            )
         })
         .unwrap();
     house.clock.pass(Duration::from_secs(30));
@@ -151,14 +155,23 @@ fn a_secret_waits_five_minutes_for_its_first_code() {
     let (house, admin) = House::ready();
     let shown = house.check(ask("POST", "/totp/provision").by(&admin), 200, &json!({}));
     let phone = Phone::of(&shown["secret"]);
-    let activate = |after: u64| post("/totp/activate", &json!({"code": phone.code(after)})).by(&admin);
+    let activate =
+        |after: u64| post("/totp/activate", &json!({"code": phone.code(after)})).by(&admin);
     house.clock.pass(Duration::from_secs(300));
     house.refuses(activate(300), 404, "second_factor_not_pending");
     // Whoever finds an open session cannot set a second factor up in it, nor take one away.
-    for one in ["/totp/provision", "/totp/disable", "/totp/recovery/regenerate", "/admin/users/1/totp/reset"] {
+    for one in [
+        "/totp/provision",
+        "/totp/disable",
+        "/totp/recovery/regenerate",
+        "/admin/users/1/totp/reset",
+    ] {
         house.refuses(ask("POST", one).by(&admin), 403, "step_up_required");
     }
-    for (path, body) in [("/totp/validate", json!({"code": "123456"})), ("/totp/recovery/use", json!({"recovery_code": "ABCD-EFGH"}))] {
+    for (path, body) in [
+        ("/totp/validate", json!({"code": "123456"})),
+        ("/totp/recovery/use", json!({"recovery_code": "ABCD-EFGH"})),
+    ] {
         house.refuses(post(path, &body).by(&admin), 404, "second_factor_not_enrolled");
     }
 }
@@ -200,13 +213,26 @@ fn a_fresh_password_wants_its_code_too() {
     house.clock.pass(Duration::from_mins(6));
     let step_up = |body: Value| post("/auth/step-up", &body).by(&admin);
     house.refuses(step_up(json!({"password": PASSWORD})), 401, "second_factor_required");
-    house.refuses(step_up(json!({"password": PASSWORD, "code": "000000"})), 401, "second_factor_wrong");
-    house.refuses(step_up(json!({"password": "x", "code": phone.code(360)})), 401, "bad_credentials");
+    house.refuses(
+        step_up(json!({"password": PASSWORD, "code": "000000"})),
+        401,
+        "second_factor_wrong",
+    );
+    house.refuses(
+        step_up(json!({"password": "x", "code": phone.code(360)})),
+        401,
+        "bad_credentials",
+    );
     house.refuses(ask("POST", "/totp/recovery/regenerate").by(&admin), 403, "step_up_required");
     house.check(step_up(json!({"password": PASSWORD, "code": phone.code(360)})), 200, &json!({}));
-    let new = house.check(ask("POST", "/totp/recovery/regenerate").by(&admin), 200, &json!({"success": true}));
+    let new = house.check(
+        ask("POST", "/totp/recovery/regenerate").by(&admin),
+        200,
+        &json!({"success": true}),
+    );
     let new = texts(&new["recovery_codes"]);
-    let recover = |code: &str| post("/totp/recovery/use", &json!({"recovery_code": code})).by(&admin);
+    let recover =
+        |code: &str| post("/totp/recovery/use", &json!({"recovery_code": code})).by(&admin);
     house.refuses(recover(&codes[0]), 400, "second_factor_wrong");
     house.check(recover(&new[0]), 200, &json!({"remaining": 4}));
     house.check(ask("POST", "/totp/disable").by(&admin), 200, &json!({"success": true}));
@@ -220,13 +246,19 @@ fn a_role_may_ask_for_one_and_holds_its_people_until_then() {
     let (number, anna) = house.person(&admin, "anna", "planner");
     let roles = house.ask(get("/admin/roles").by(&admin)).json();
     let role = roles.as_array().unwrap().iter().find(|role| role["name"] == "planner").unwrap();
-    let wish = |needs: bool| put(&format!("/admin/roles/{}", role["id"]), &json!({"second_factor": needs}));
+    let wish = |needs: bool| {
+        put(&format!("/admin/roles/{}", role["id"]), &json!({"second_factor": needs}))
+    };
     house.check(wish(true).by(&admin), 200, &json!({"second_factor": true}));
     // At once, also in a session that was there before.
     house.check(get("/auth/me").by(&anna), 200, &json!({"hold": "enrol_second_factor"}));
     house.refuses(get("/rag/documents").by(&anna), 403, "second_factor_enrolment_required");
     house.check(sign_in("anna", ""), 200, &json!({"hold": "enrol_second_factor"}));
-    house.check(get("/totp/recovery/status").by(&anna), 200, &json!({"required": true, "enabled": false}));
+    house.check(
+        get("/totp/recovery/status").by(&anna),
+        200,
+        &json!({"required": true, "enabled": false}),
+    );
     let (phone, _) = enrolled(&house, &anna, 0);
     house.check(get("/auth/me").by(&anna), 200, &json!({"hold": null}));
     house.check(get("/rag/documents").by(&anna), 200, &json!({}));

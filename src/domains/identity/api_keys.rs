@@ -157,6 +157,17 @@ impl Identity {
         Ok(caller)
     }
 
+    /// The caller behind what a client calls its token: a token, or an API key in its place.
+    ///
+    /// # Errors
+    /// As [`Identity::recognise`] and [`Identity::recognise_key`].
+    pub fn recognise_token_or_key(&self, caller: Caller, text: &str) -> Result<Caller, Fault> {
+        if looks_like_key(text) {
+            return self.recognise_key(caller, text, Door::Key);
+        }
+        self.recognise(caller, text, Door::Bearer)
+    }
+
     /// How a caller with a key stands now, and until which moment at least; none when the key or its
     /// owner's account is over.
     ///

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::records::{GRANTS, ROLES, SESSIONS, USERS};
+use super::records::{API_KEYS, GRANTS, ROLES, SESSIONS, USERS};
 use super::{Identity, grants};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
@@ -32,9 +32,7 @@ const CHANGES_AT_ONCE: usize = 1000;
 const DOUBT_MAX: Duration = Duration::from_secs(10);
 
 /// Whose rows end what is open as soon as they are gone.
-const ENDED_BY: [&str; 2] = [SESSIONS.name, API_KEYS];
-/// Keys of programs, by name of record.
-const API_KEYS: &str = "identity.api_keys";
+const ENDED_BY: [&str; 2] = [SESSIONS.name, API_KEYS.name];
 /// Rows of which each concerns everybody who is open.
 const CONCERN_ALL: [&str; 2] = [ROLES.name, GRANTS.name];
 
@@ -221,7 +219,7 @@ impl Open {
         for entry in self.entries.values_mut() {
             let caller = entry.caller.borrow().clone();
             let concerned = match table {
-                API_KEYS => is(caller.key, &change.key),
+                _ if table == API_KEYS.name => is(caller.key, &change.key),
                 _ if table == SESSIONS.name => is(caller.session, &change.key),
                 _ => matches!(&caller.who, Who::User { id, .. } if is(Some(*id), &change.key)),
             };

@@ -158,7 +158,8 @@ impl Identity {
             let session = begun.lay(tx, who, &user)?;
             Ok((user, session))
         });
-        let (user, session) = if enrolled { self.counted(caller, &user, outcome)? } else { outcome? };
+        let (user, session) =
+            if enrolled { self.counted(caller, &user, outcome)? } else { outcome? };
         self.signed_in(user, &session)
     }
 
