@@ -30,6 +30,7 @@ export const fr = {
   "standing.all.offboarded": "Partis",
 
   "user.name": "Nom",
+  "user.nameOptional": "Nom (facultatif)",
   "user.username": "Nom d’utilisateur",
   "user.usernameHint": "C’est avec ce nom que la personne se connecte ; il ne change plus ensuite.",
   "user.email": "Adresse électronique",
@@ -89,11 +90,11 @@ export const fr = {
   "users.back": "Tous les utilisateurs",
 
   "add.way": "Comment la personne entrera-t-elle ?",
-  "add.temporary": "Mot de passe temporaire",
-  "add.temporaryBody": "La boîte en fait un et l’affiche une seule fois ; la personne le change à sa première connexion.",
-  "add.chosen": "Mot de passe choisi",
-  "add.chosenBody": "Vous le choisissez et le transmettez vous-même.",
-  "add.link": "Lien d’invitation",
+  "add.temporary": "Temporaire",
+  "add.temporaryBody": "La boîte fait un mot de passe et l’affiche une seule fois ; la personne le change à sa première connexion.",
+  "add.chosen": "Choisi",
+  "add.chosenBody": "Vous choisissez le mot de passe et le transmettez vous-même.",
+  "add.link": "Par invitation",
   "add.linkBody": "La personne ouvre le lien et choisit elle-même son nom et son mot de passe.",
   "add.make": "Créer le compte",
   "add.doneTitle": "Le compte de {name} est prêt",
@@ -260,7 +261,7 @@ export const fr = {
   "role.usedLook": "Voir qui l’a",
 
   "role.meant.viewer": "Voit le planning, ne change rien.",
-  "role.meant.planner": "Planifie missions et tournées.",
+  "role.meant.planner": "Planifie missions et voyages.",
   "role.meant.planner_advanced": "Planifie, corrige le passé et voit l’argent.",
   "role.meant.driver_admin": "Tient les chauffeurs et leurs absences.",
   "role.meant.finance": "Tient sous-traitants, tarifs et recettes.",
