@@ -160,7 +160,7 @@ impl Walk {
             head,
             checkpoints,
             links: 0,
-            expected: whole.number + 1,
+            expected: whole.number.saturating_add(1),
             shift: 0,
             held: None,
             last: Some(last),
@@ -306,15 +306,16 @@ impl Walk {
     /// A link that stands behind its place, or a second one of its number.
     fn late(&mut self, found: &Found) {
         let number = found.number;
-        let at = self.missing.iter().position(|gap| gap.contains(&number));
-        let Some(at) = at else {
+        // Gaps lie in order.
+        let at = self.missing.partition_point(|gap| gap.end <= number);
+        if self.missing.get(at).is_none_or(|gap| !gap.contains(&number)) {
             if self.last.as_ref().is_some_and(|last| last.number == number) {
                 self.twin = Some(found.hash);
             }
             return self.offence(number, Wrong::Inserted, found);
-        };
+        }
         let gap = self.missing.remove(at);
-        for rest in [number + 1..gap.end, gap.start..number] {
+        for rest in [number.saturating_add(1)..gap.end, gap.start..number] {
             if !rest.is_empty() {
                 self.missing.insert(at, rest);
             }
@@ -334,7 +335,7 @@ impl Walk {
             self.early.remove(&number);
             self.name(Offence { number, wrong: Wrong::Reordered, deed: None, at: None });
             self.lose(start..number);
-            start = number + 1;
+            start = number.saturating_add(1);
         }
         self.lose(start..next);
         self.expected = next;
@@ -372,7 +373,7 @@ impl Walk {
         if self.checkpoints.get(&number).is_some_and(|hash| *hash != found.hash) {
             self.offence(number, Wrong::Rewritten, &found);
         }
-        self.expected = number + 1;
+        self.expected = number.saturating_add(1);
         self.twin = None;
         self.before = self.last.take().map(|last| (last.deed, last.at));
         self.last = Some(found);
@@ -397,7 +398,7 @@ impl Walk {
             self.place(held, None);
         }
         let tied = self.last.as_ref().zip(self.head).map(|(last, head)| last.hash == head.hash);
-        let at_head = self.head.is_some_and(|head| head.number + 1 == self.expected);
+        let at_head = self.head.is_some_and(|head| head.number.saturating_add(1) == self.expected);
         self.settle(tied.filter(|_| at_head));
         let last = self.last.as_ref();
         let last = Head { number: self.expected - 1, hash: last.map_or([0; 32], |last| last.hash) };
@@ -418,10 +419,10 @@ impl Walk {
     /// Compares the end that was reached with the one that is known otherwise.
     fn tail(&mut self, last: Head) {
         let signed = self.checkpoints.last_key_value().map_or(0, |(number, _)| *number);
-        let more = if self.cut { last.number + 1 } else { 0 };
+        let more = if self.cut { last.number.saturating_add(1) } else { 0 };
         let known = self.head.map_or(0, |head| head.number).max(signed).max(more);
         if known > last.number {
-            let gone = last.number + 1..known + 1;
+            let gone = last.number.saturating_add(1)..known.saturating_add(1);
             let early: Vec<u64> = self.early.range(gone.clone()).copied().collect();
             for number in &early {
                 self.early.remove(number);
@@ -437,7 +438,10 @@ impl Walk {
             }
         } else if let Some(head) = self.head {
             if head.number < last.number {
-                self.name_all(head.number + 1..last.number + 1, Wrong::Inserted);
+                self.name_all(
+                    head.number.saturating_add(1)..last.number.saturating_add(1),
+                    Wrong::Inserted,
+                );
             } else if head.hash != last.hash && self.last.is_some() {
                 let (deed, at) =
                     self.last.as_ref().map(|l| (l.deed.clone(), l.at)).unwrap_or_default();
@@ -455,7 +459,7 @@ impl Walk {
         for number in numbers.take(OFFENCES_NAMED) {
             self.name(Offence { number, wrong, deed: None, at: None });
         }
-        self.count += many.saturating_sub(OFFENCES_NAMED as u64);
+        self.count = self.count.saturating_add(many.saturating_sub(OFFENCES_NAMED as u64));
     }
 
     /// One offence a number: the plainest wins. The lowest numbers are kept.

@@ -284,6 +284,9 @@ fn offences_are_all_counted_and_the_first_are_named() {
     // A gap of any width costs nothing.
     let far = [chain[0].clone(), Link { number: u64::MAX - 1, ..chain[1].clone() }];
     assert!(walked(&far, None, &[]).count > 0);
+    let far = [chain[0].clone(), Link { number: u64::MAX, ..chain[1].clone() }, chain[1].clone()];
+    let last = Some(Head { number: u64::MAX, hash: [0; 32] });
+    assert!(walked(&far, last, &[(u64::MAX, [0; 32])]).count > 0);
     let cut = walked(&chain[..0], Some(Head { number: u64::MAX - 1, hash: [0; 32] }), &[]);
     assert_eq!(cut.count, 1);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ilot::base::caller::Caller;
 use ilot::domains::activity::SAME_READING;
-use ilot::domains::activity::ledger::verify_file;
+use ilot::domains::activity::auditing::verify_file;
 use ilot::domains::activity::records::{CHECKPOINTS, REQUESTS};
 use ilot::domains::activity::verification::Verdict;
 use ilot::store::chain::Wrong;
@@ -314,6 +314,23 @@ fn a_broken_chain_is_named_wherever_one_looks() {
     assert_eq!(verify()["ok"], true);
     let health = json!({"parts": {"journal": {"level": "ok"}}});
     house.check(get("/health/detail").by(&admin), 200, &health);
+    // A row that cannot be read hides no other one from the lists.
+    let fourth =
+        store.read(|view| view.raw_get(JOURNAL.name, &4u64.to_be_bytes())).unwrap().unwrap();
+    for torn in [fourth[..fourth.len() - 40].to_vec(), vec![2, 0xff]] {
+        store
+            .write(move |tx| tx.set_raw(JOURNAL.name, 4u64.to_be_bytes().to_vec(), Some(torn)))
+            .unwrap();
+        for path in ["/admin/journal?limit=200", "/admin/logs?limit=500", "/stats/activity/users"] {
+            house.check(get(path).by(&admin), 200, &json!({}));
+        }
+        let broken = verify();
+        assert!(broken["count"] == 1 && broken["offences"][0]["number"] == 4, "{broken}");
+        assert_eq!(first(&exported(&house)), (Wrong::Deleted, 4), "a broken journal leaves too");
+    }
+    store
+        .write(move |tx| tx.set_raw(JOURNAL.name, 4u64.to_be_bytes().to_vec(), Some(fourth)))
+        .unwrap();
     // A checkpoint that somebody else signed, and one that remembers another chain.
     store
         .write(move |tx| {
@@ -433,7 +450,7 @@ fn a_file_that_is_no_export_is_refused_with_its_line() {
     newer[0] = newer[0].replace("ilot-journal/1", "ilot-journal/2");
     assert!(refused(&newer).contains("another format"));
     let mut long = lines;
-    long.insert(1, "x".repeat(ilot::domains::activity::ledger::LINE_MAX + 1));
+    long.insert(1, "x".repeat(ilot::domains::activity::auditing::LINE_MAX + 1));
     assert!(refused(&long).contains("longer"));
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::console::Console;
 use super::{Exit, Place, show};
 use crate::base::fault::Fault;
-use crate::domains::activity::ledger::verify_file;
+use crate::domains::activity::auditing::verify_file;
 use crate::domains::activity::routes::VerdictView;
 use crate::domains::activity::verification::{Verdict, verify_copy};
 use crate::store::copy::Copy;

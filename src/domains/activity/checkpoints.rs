@@ -2,8 +2,9 @@
 //!
 //! What is signed is four lines of text in the manner of C2SP's signed notes: the format with its version,
 //! the site, the number of the link, and its hash in base64. Keys are sealed under the root key. What a
-//! checkpoint does not prove: who holds the folder *and* its root key can sign anything, so the
-//! fingerprint and now and then a checkpoint belong on paper or at another site.
+//! checkpoint does not prove: that none was taken away, and that whoever holds the folder *and* its root
+//! key did not sign another chain. So the fingerprint, and now and then a number with its hash, belong on
+//! paper or at another site; an export kept elsewhere is both.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;

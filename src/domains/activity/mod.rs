@@ -1,5 +1,6 @@
 //! What happened: the journal read, counted, signed, verified and taken out.
 
+pub mod auditing;
 pub mod checkpoints;
 pub mod deeds;
 pub mod ledger;

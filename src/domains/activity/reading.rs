@@ -6,7 +6,7 @@ use std::ops::{ControlFlow, Range};
 use super::records::{HOURS, HOURS_UNTIL, Hour};
 use super::{Activity, deeds};
 use crate::base::clock::Moment;
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::store::journal::{self, Glance, JOURNAL, Link};
 use crate::store::key::Key;
@@ -98,6 +98,13 @@ impl Filter {
             })
     }
 
+    /// Whether the row can hold the members at all: most rows need not be decoded to know.
+    fn may_fit_states(&self, row: &[u8]) -> bool {
+        self.members
+            .iter()
+            .all(|(name, _)| row.windows(name.len()).any(|window| window == name.as_bytes()))
+    }
+
     fn fits_states(&self, link: &Link) -> bool {
         self.members.iter().all(|(name, wanted)| member(link, name) == Some(*wanted))
     }
@@ -116,10 +123,10 @@ fn folded_same(a: &str, b: &str) -> bool {
 
 /// `part` is in lower case already.
 fn folded_contains(whole: &str, part: &str) -> bool {
-    if whole.is_ascii() {
+    if whole.is_ascii() && !part.is_empty() {
         return whole
             .as_bytes()
-            .windows(part.len().max(1))
+            .windows(part.len())
             .any(|window| window.eq_ignore_ascii_case(part.as_bytes()));
     }
     whole.to_lowercase().contains(part)
@@ -138,22 +145,23 @@ impl Activity {
             let enough = |total: u64| total >= wanted && (!part.count || whole.is_some());
             if part.limit > 0 || whole.is_none() {
                 visit(view, &filter, |_, row| {
-                    if filter.members.is_empty() {
-                        found.total += 1;
-                        let shown = found.total > part.offset as u64 && found.total <= wanted;
-                        if shown {
-                            found.links.push(Link::decode(row)?);
-                        }
-                    } else {
-                        let link = Link::decode(row)?;
-                        if filter.fits_states(&link) {
-                            found.total += 1;
-                            if found.total > part.offset as u64 && found.total <= wanted {
-                                found.links.push(link);
-                            }
-                        }
+                    let by_states = !filter.members.is_empty();
+                    let next = found.total + 1;
+                    let shown = next > part.offset as u64 && next <= wanted;
+                    if by_states && !filter.may_fit_states(row) {
+                        return Ok(ControlFlow::Continue(()));
                     }
-                    let end = enough(found.total);
+                    if by_states || shown {
+                        // A row that is damaged further on is named by the walk, and hides no other.
+                        let link = Link::decode(row).ok();
+                        let fits = |link: &Link| filter.fits_states(link);
+                        let Some(link) = link.filter(fits) else {
+                            return Ok(ControlFlow::Continue(()));
+                        };
+                        found.links.extend(shown.then_some(link));
+                    }
+                    found.total = next;
+                    let end = enough(next);
                     Ok(if end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
                 })?;
             }
@@ -204,7 +212,7 @@ impl Activity {
             Ok((hours, until, more))
         })?;
         if !hours.is_empty() {
-            self.store.write(move |tx| {
+            let outcome = self.store.write(move |tx| {
                 for (start, new) in hours {
                     let old = tx.get(&HOURS, &start)?.unwrap_or(new);
                     let hour =
@@ -212,7 +220,12 @@ impl Activity {
                     tx.put(&HOURS, &start, &hour)?;
                 }
                 tx.put(&HOURS_UNTIL, &(), &until)
-            })?;
+            });
+            match outcome {
+                // What is not taken up yet is looked at link by link.
+                Err(full) if full.kind == Kind::Full => return Ok(false),
+                other => other?,
+            }
         }
         Ok(more)
     }

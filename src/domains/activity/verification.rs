@@ -13,8 +13,9 @@ use crate::base::health::Level;
 use crate::base::tasks::Handle;
 use crate::store::chain::{self, Findings, Walk};
 use crate::store::copy::Copy;
-use crate::store::journal::{self, Head};
-use crate::store::{Deed, Reader};
+use crate::store::journal::{Head, JOURNAL, Link};
+use crate::store::key::Key;
+use crate::store::{Deed, Reader, Record};
 
 /// How often new links are walked along.
 pub const EVERY: Duration = Duration::from_hours(24);
@@ -128,8 +129,9 @@ impl Activity {
         if head.number == 0 {
             return Ok(false);
         }
-        let there = self.store.read(|view| journal::links(view, head.number, 1))?;
-        Ok(there.first().is_some_and(|link| link.number == head.number && link.hash == head.hash))
+        let there = self.store.read(|view| view.raw_get(JOURNAL.name, &head.number.bytes()))?;
+        let link = there.and_then(|row| Link::decode(&row).ok());
+        Ok(link.is_some_and(|link| link.number == head.number && link.hash == head.hash))
     }
 
     /// Walks on after `start`; none when `go_on` said no.
