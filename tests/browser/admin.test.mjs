@@ -121,6 +121,25 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     await row("Jean-Marc Moreau").waitFor();
   });
 
+  test("an invitation is made, waits, and is taken back", async () => {
+    await visit("/ui/admin/users");
+    await button(fr["users.add"]).click();
+    await button(fr["add.link"], dialog()).click();
+    await field(fr["user.nameOptional"], dialog()).fill("Inès Fontaine");
+    await field(fr["user.role"], dialog()).selectOption("user");
+    await button(fr["invite.make"], dialog()).click();
+    const link = (await dialog().locator("output").innerText()).trim();
+    await wellMade("an invitation told once");
+    const word = new URL(link).searchParams.get("token");
+    assert.equal((await ask("GET", `/auth/invitations/${word}`, undefined, null)).status, 200);
+    await button(fr.close, dialog()).click();
+    const waiting = row("Inès Fontaine");
+    await waiting.getByRole("button").click();
+    await button(fr["invite.revoke"], dialog()).click();
+    await waiting.waitFor({ state: "detached" });
+    assert.equal((await ask("GET", `/auth/invitations/${word}`, undefined, null)).status, 404);
+  });
+
   test("another role is given after the password was given again", async () => {
     await visit(`/ui/admin/users/${people["m.benali"]}`);
     await wellMade("one user");
