@@ -109,7 +109,7 @@ fn scopes_are_rights_or_the_assistants_words_and_never_beyond_the_maker() {
 }
 
 #[test]
-fn who_signed_in_without_a_password_makes_no_key_before_giving_it() {
+fn who_signed_in_without_a_password_makes_no_key() {
     let network = ("identity.workstation_login.networks", "10.0.0.0/24");
     let (house, admin) = House::ready_with(&[network]);
     let user = json!({"username": "anna", "password": PASSWORD, "workstation": true});
