@@ -462,6 +462,7 @@ export const en: AdminWords = {
   "deed.second_factor.enrol": "Second factor set up",
   "deed.second_factor.provision": "Second factor prepared",
   "deed.second_factor.recovery_use": "Recovery code used",
+  "deed.second_factor.refuse": "Code of the second factor refused",
   "deed.second_factor.regenerate": "Recovery codes renewed",
   "deed.second_factor.reset": "Second factor removed by the administration",
   "deed.second_factor.use": "Second factor checked",

@@ -465,6 +465,7 @@ export const fr = {
   "deed.second_factor.enrol": "Second facteur activé",
   "deed.second_factor.provision": "Second facteur préparé",
   "deed.second_factor.recovery_use": "Code de secours utilisé",
+  "deed.second_factor.refuse": "Code du second facteur refusé",
   "deed.second_factor.regenerate": "Codes de secours renouvelés",
   "deed.second_factor.reset": "Second facteur retiré par l’administration",
   "deed.second_factor.use": "Second facteur vérifié",
