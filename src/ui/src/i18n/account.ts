@@ -431,7 +431,7 @@ export const en: Sentences = {
 
   "rights.fromRole": "These permissions come from your role ({role}) and from what was given to you yourself.",
   "rights.everything": "Your account has every right, those of today and those to come.",
-  "rights.none": "Your account has no permission for now. Ask an administrator.",
+  "rights.none": "Your account has no permission. Ask an administrator.",
   "rights.lacking": "What your account does not allow",
   "rights.lackingWhy": "An administrator can give it to you, for a while if need be.",
 
@@ -515,7 +515,7 @@ export const en: Sentences = {
   "field.value_error": "This value is not acceptable.",
   "field.extra_forbidden": "This field is not expected here.",
   "fault.invitations_too_many": "There are as many invitations already as the box takes: take some back.",
-  "fault.registration_role_unusable": "This site cannot open accounts for now: the role set for them does not do. Tell an administrator.",
+  "fault.registration_role_unusable": "This site cannot open accounts at present: the role set for them does not do. Tell an administrator.",
   "fault.import_too_large": "There are too many accounts in this import: split it.",
   "fault.import_malformed": "This file of accounts cannot be read.",
   "fault.user_twice": "This account is in the import twice.",
