@@ -36,6 +36,7 @@ pub const TABLES: &[Known] = &[
     known(&identity::USERS_BY_LOGIN),
     known(&identity::USERS_BY_NUMBER),
     known(&identity::ROLES),
+    known(&identity::ROLES_GONE),
     known(&identity::GRANTS),
     known(&identity::LAST_LOGIN),
     known(&identity::SESSIONS),

@@ -72,6 +72,18 @@ fn nobody_gives_a_right_they_do_not_hold() {
 }
 
 #[test]
+fn the_name_of_a_deleted_role_opens_nothing_to_others() {
+    let (house, admin) = House::ready();
+    made(&house, &admin, "chef_d_equipe", &["manage_rights", "read_documents"]);
+    let (_, chief) = house.person(&admin, "luc", "chef_d_equipe");
+    let role = made(&house, &admin, "direction", &["read_documents"]);
+    house.check(ask("DELETE", &format!("/admin/roles/{role}")).by(&admin), 200, &json!({}));
+    let again = || post("/admin/roles", &json!({"name": "direction"}));
+    house.refuses(again().by(&chief), 409, "role_exists");
+    house.check(again().by(&admin), 201, &json!({"name": "direction"}));
+}
+
+#[test]
 fn a_grant_lasts_until_its_end() {
     let (house, admin) = House::ready();
     let (number, token) = house.person(&admin, "anna", "user");

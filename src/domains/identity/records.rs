@@ -15,6 +15,8 @@ pub const USERS_BY_LOGIN: Table<String, Id> = Table::journaled("identity.users_b
 pub const USERS_BY_NUMBER: Table<u64, Id> = Table::journaled("identity.users_by_number");
 /// Roles by name.
 pub const ROLES: Table<String, Role> = Table::journaled("identity.roles");
+/// Names of roles that were deleted, and when: what was closed to all but such a role names it still.
+pub const ROLES_GONE: Table<String, Moment> = Table::journaled("identity.roles_gone");
 /// Rights given to a user beside its role, by user and right.
 pub const GRANTS: Table<(Id, String), Grant> = Table::journaled("identity.grants");
 /// When a user last signed in.

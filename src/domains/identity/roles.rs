@@ -1,6 +1,6 @@
 //! Roles: those every box begins with (planning-tomatoplan.md §4.2), those a site adds, and what a user may do.
 
-use super::records::{GRANTS, ROLES, Role, USERS, User};
+use super::records::{GRANTS, ROLES, ROLES_GONE, Role, USERS, User};
 use super::users::{check_name, wrong};
 use super::{Identity, records};
 use crate::base::caller::{Caller, Right, Rights};
@@ -289,6 +289,16 @@ impl Identity {
                     format!("There is a role '{}' already.", draft.name),
                 ));
             }
+            if tx.has(&ROLES_GONE, &draft.name)? {
+                // Its users would inherit what the role of before was let into.
+                if !who.rights.covers(Rights::EVERY) {
+                    return Err(Fault::conflict(
+                        "role_exists",
+                        "A role of this name was deleted; an administrator can bring it back.",
+                    ));
+                }
+                tx.remove(&ROLES_GONE, &draft.name)?;
+            }
             if tx.list(&ROLES, &all(), ROLES_MAX)?.len() >= ROLES_MAX {
                 return Err(Fault::conflict(
                     "roles_too_many",
@@ -372,6 +382,8 @@ impl Identity {
                 ));
             }
             tx.remove(&ROLES, &role.name)?;
+            let now = tx.now();
+            tx.put(&ROLES_GONE, &role.name, &now)?;
             tx.journal(&who, Deed::new("role.delete", &role.name).before(&Shown::of(&role)))
         })
     }

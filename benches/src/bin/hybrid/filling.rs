@@ -13,7 +13,7 @@ use ilot::base::tasks::Handle;
 use ilot::domains::assistant::adding::Incoming;
 use ilot::domains::assistant::records::{Place, TO_EMBED, VECTORS, passage_number};
 use ilot::domains::assistant::{Assistant, Spooled};
-use ilot::domains::identity::SetUp;
+use ilot::domains::identity::setup::SetUp;
 use ilot::engines::embedding::Embedder;
 use ilot::engines::readers::Extract;
 use ilot::store::{Blob, Reader, Store, all};

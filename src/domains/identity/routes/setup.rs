@@ -31,6 +31,8 @@ struct SetupState {
     language: String,
     /// The colour of its header, `#rrggbb`.
     colour: String,
+    /// The shortest password that may be chosen, characters.
+    password_min: usize,
     /// The server's clock, to compare the browser's with.
     #[schema(value_type = String, format = DateTime)]
     server_time: Moment,
@@ -49,6 +51,7 @@ async fn setup_state(State(desk): State<Identity>) -> Answer<SetupState> {
             language: site.as_ref().map_or_else(|| "fr".into(), |s| s.language.clone()),
             colour: site.as_ref().map_or_else(|| COLOUR.into(), |s| s.colour.clone()),
             site: site.map(|s| s.name).unwrap_or_default(),
+            password_min: desk.settings.password_min,
             server_time: desk.clock.now(),
         })
     })

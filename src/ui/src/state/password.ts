@@ -1,13 +1,13 @@
 // How hard a password is to guess, in words a person can act on; the box has the last say.
 
-/** The box's own least length. */
-export const LEAST = 12;
+/** The box's own least length, in characters; what it is set to is learned at the start. */
+export const least = { length: 12 };
 export type Strength = "short" | "weak" | "fair" | "strong";
 
 /** Length carries the most; repeats, runs and the reader's own names carry nothing. */
 export function strength(password: string, names: string[]): Strength {
   const characters = [...password];
-  if (characters.length < LEAST) return "short";
+  if (characters.length < least.length) return "short";
   let rest = password.toLowerCase();
   for (const name of names) {
     const word = name.trim().toLowerCase();

@@ -1,4 +1,5 @@
 // Who is signed in on this browser, and at which site.
+import { least } from "./password";
 import { answer, box, key } from "../api/client";
 import { asFault, type Fault, isLoss } from "../api/fault";
 import type { Login, Me, SetupState } from "../api/shapes";
@@ -52,6 +53,7 @@ class Session {
     try {
       const [setup, me] = await Promise.all([answer(box.GET("/setup/state")), this.whoAmI()]);
       this.setup = setup;
+      least.length = setup.password_min;
       this.take(me);
       key.csrf = me?.csrf_token ?? "";
       await language.use(firstLanguage(setup.needed ? null : (me?.language ?? setup.language)));
