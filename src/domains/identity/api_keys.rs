@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::names::{check_name, wrong};
 use super::records::{
     API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User, Way,
 };
 use super::sessions::hold_when;
-use super::users::{check_name, wrong};
 use super::workstation::needs_password;
 use super::{Identity, roles};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};

@@ -1,7 +1,7 @@
 //! Rights given to one user beside its role, with an end.
 
 use super::records::{GRANTS, Grant, User};
-use super::{Identity, roles, users};
+use super::{Identity, names, roles, users};
 use crate::base::caller::{Caller, Right, Rights};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
@@ -47,10 +47,10 @@ impl Identity {
         let right = Right::named(&draft.right);
         if right.is_none() {
             let message = format!("There is no permission '{}'.", draft.right);
-            fields.push(users::wrong("right", "enum", message));
+            fields.push(names::wrong("right", "enum", message));
         }
         if draft.until.is_some_and(|until| until <= now) {
-            fields.push(users::wrong("until", "value_error", "'until' lies in the past."));
+            fields.push(names::wrong("until", "value_error", "'until' lies in the past."));
         }
         check_reason(&draft.reason, &mut fields);
         if !fields.is_empty() {
@@ -125,7 +125,7 @@ pub(super) fn remove(
 fn check_reason(reason: &str, fields: &mut Vec<Field>) {
     if reason.chars().count() > REASON_MAX || reason.chars().any(char::is_control) {
         let message = format!("'reason' is a line of at most {REASON_MAX} characters.");
-        fields.push(users::wrong("reason", "string_too_long", message));
+        fields.push(names::wrong("reason", "string_too_long", message));
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::records::{ROLES, USERS_BY_LOGIN};
 use super::users::{self, Draft};
-use super::{Identity, roles};
+use super::{Identity, names, roles};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::engines::secrets::Passwords;
@@ -142,7 +142,7 @@ fn judge(
     seen: &mut HashSet<String>,
 ) -> Result<Result<(Draft, String), Refused>, Fault> {
     let mut fields = Vec::new();
-    users::check_names(&row.username, &row.email, &row.display_name, &mut fields);
+    names::check_names(&row.username, &row.email, &row.display_name, &mut fields);
     let role = reader.get(&ROLES, &row.role)?;
     if role.is_none() {
         fields.push(users::no_role(&row.role));
@@ -163,7 +163,7 @@ fn judge(
     if let Err(fault) = roles::holds(caller, rights) {
         return refused(fault);
     }
-    let logins = [users::fold(&row.username), users::fold(&row.email)];
+    let logins = [names::fold(&row.username), names::fold(&row.email)];
     for login in logins.iter().filter(|login| !login.is_empty()) {
         if reader.has(&USERS_BY_LOGIN, login)? {
             return Ok(Err(Refused::Exists));

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::names::{self, wrong};
 use super::records::{INVITATIONS, INVITATIONS_BY_WORD, Invitation, ROLES, USERS};
-use super::users::{self, wrong};
 use super::workstation::needs_password;
-use super::{Identity, roles};
+use super::{Identity, roles, users};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -108,15 +108,15 @@ impl Identity {
         if !self.role_exists(&draft.role)? {
             fields.push(users::no_role(&draft.role));
         }
-        users::check_email(&draft.email, &mut fields);
+        names::check_email(&draft.email, &mut fields);
         if !draft.display_name.trim().is_empty() {
-            users::check_name("display_name", &draft.display_name, &mut fields);
+            names::check_name("display_name", &draft.display_name, &mut fields);
         }
         if !(1..=DAYS_MAX).contains(&days) {
             let message = format!("An invitation is good for 1 to {DAYS_MAX} days.");
             fields.push(wrong("expires_in_days", "value_error", message));
         }
-        if !draft.email.trim().is_empty() && self.by_login(&users::fold(&draft.email))?.is_some() {
+        if !draft.email.trim().is_empty() && self.by_login(&names::fold(&draft.email))?.is_some() {
             fields.push(wrong("email", "value_error", "Somebody has this address already."));
         }
         if fields.is_empty() { Ok(()) } else { Err(Fault::fields(fields)) }

@@ -2,11 +2,13 @@
 
 pub mod api_keys;
 pub mod earlier;
+mod first_roles;
 mod gate;
 pub mod grants;
 pub mod imports;
 pub mod invitations;
 pub mod live;
+mod names;
 pub mod offboarding;
 mod places;
 pub mod records;

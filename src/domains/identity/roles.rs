@@ -1,7 +1,8 @@
 //! Roles: those every box begins with (planning-tomatoplan.md §4.2), those a site adds, and what a user may do.
 
+use super::first_roles::{BUILT_IN, BuiltIn};
+use super::names::{check_name, wrong};
 use super::records::{GRANTS, ROLES, ROLES_GONE, Role, USERS, User};
-use super::users::{check_name, wrong};
 use super::{Identity, records};
 use crate::base::caller::{Caller, Right, Rights};
 use crate::base::clock::Moment;
@@ -15,128 +16,6 @@ pub const ADMIN: &str = "admin";
 const ROLES_MAX: usize = 200;
 /// The longest description, characters.
 const DESCRIPTION_MAX: usize = 300;
-
-/// A role that every box begins with.
-struct BuiltIn {
-    name: &'static str,
-    description: &'static str,
-    rights: &'static [Right],
-}
-
-use Right::{
-    EditDocuments, EditDriverPlanning, EditPastPlanning, EditPastPlanningAdvanced, EditPlanning,
-    ManageAnnouncementsConfig, ManageDrivers, ManageFinance, ManageVoyages, ReadDocuments,
-    SendAnnouncements, UseAssistant, UseAttendance, UsePlugins, UseRemote, ViewAnalyse,
-    ViewAttendance, ViewDrivers, ViewFinance, ViewJobs, ViewPlanning, ViewRemote,
-};
-
-/// TomatoPlan's seven, then those that Chrona's and Krown's clients name.
-const BUILT_IN: &[BuiltIn] = &[
-    BuiltIn {
-        name: "viewer",
-        description: "Sees the planning, changes nothing.",
-        rights: &[ViewPlanning, ViewDrivers, ReadDocuments, UseAssistant, UseAttendance],
-    },
-    BuiltIn {
-        name: "planner",
-        description: "Plans missions and voyages.",
-        rights: &[
-            ViewPlanning,
-            EditPlanning,
-            ViewDrivers,
-            ManageVoyages,
-            SendAnnouncements,
-            ReadDocuments,
-            EditDocuments,
-            UseAssistant,
-            UseAttendance,
-            UsePlugins,
-            ViewJobs,
-        ],
-    },
-    BuiltIn {
-        name: "planner_advanced",
-        description: "Plans, corrects the past and sees the money.",
-        rights: &[
-            ViewPlanning,
-            EditPlanning,
-            ViewDrivers,
-            ManageVoyages,
-            EditPastPlanning,
-            EditPastPlanningAdvanced,
-            ViewFinance,
-            SendAnnouncements,
-            ManageAnnouncementsConfig,
-            ReadDocuments,
-            EditDocuments,
-            UseAssistant,
-            UseAttendance,
-            UsePlugins,
-            ViewJobs,
-        ],
-    },
-    BuiltIn {
-        name: "driver_admin",
-        description: "Keeps the chauffeurs and their absences.",
-        rights: &[
-            ViewPlanning,
-            ViewDrivers,
-            ManageDrivers,
-            EditDriverPlanning,
-            ReadDocuments,
-            UseAssistant,
-            UseAttendance,
-            ViewAttendance,
-        ],
-    },
-    BuiltIn {
-        name: "finance",
-        description: "Keeps subcontractors, tariffs and revenue.",
-        rights: &[
-            ViewPlanning,
-            ViewDrivers,
-            ViewFinance,
-            ManageFinance,
-            ReadDocuments,
-            UseAssistant,
-            UseAttendance,
-        ],
-    },
-    BuiltIn {
-        name: "analyse",
-        description: "Reads the statistics and the money.",
-        rights: &[
-            ViewPlanning,
-            ViewDrivers,
-            ViewFinance,
-            ViewAnalyse,
-            ReadDocuments,
-            UseAssistant,
-            UseAttendance,
-        ],
-    },
-    BuiltIn { name: ADMIN, description: "May do everything.", rights: Right::ALL },
-    BuiltIn {
-        name: "user",
-        description: "An employee: own devices, own passes, own punches.",
-        rights: &[UseAttendance, ReadDocuments, UseAssistant],
-    },
-    BuiltIn {
-        name: "manager",
-        description: "An employee who sees everybody's presence.",
-        rights: &[UseAttendance, ViewAttendance, ReadDocuments, UseAssistant],
-    },
-    BuiltIn {
-        name: "readonly",
-        description: "Sees own servers and sessions, connects to nothing.",
-        rights: &[ViewRemote, ReadDocuments, UseAssistant, UseAttendance],
-    },
-    BuiltIn {
-        name: "operator",
-        description: "Works on own servers.",
-        rights: &[ViewRemote, UseRemote, ReadDocuments, UseAssistant, UseAttendance],
-    },
-];
 
 /// Writes the built-in roles that are not there yet; what a site has changed of one stays.
 ///
@@ -184,7 +63,7 @@ pub(super) fn rights_of(
         return Ok((Rights::EVERY, second_factor));
     }
     // A user without a role sees the planning and nothing else (planning-tomatoplan.md §4.2).
-    let of_role = role.map_or(Rights::NONE.with(ViewPlanning), |role| named(&role.rights));
+    let of_role = role.map_or(Rights::NONE.with(Right::ViewPlanning), |role| named(&role.rights));
     let mut rights = of_role;
     reader.each(&GRANTS, &under(&user.id), |_, grant| {
         if grant.until.is_none_or(|until| now < until)
@@ -488,44 +367,6 @@ impl<'r> Shown<'r> {
             description: &role.description,
             rights: &role.rights,
             second_factor: role.second_factor,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// planning-tomatoplan.md §4.2, column by column; `x` where the role holds the permission.
-    const MATRIX: &[(&str, &str)] = &[
-        ("view_planning", "xxxxxxx"),
-        ("edit_planning", " xx   x"),
-        ("view_drivers", "xxxxxxx"),
-        ("manage_drivers", "   x  x"),
-        ("edit_driver_planning", "   x  x"),
-        ("manage_rights", "      x"),
-        ("manage_voyages", " xx   x"),
-        ("generate_planning", "      x"),
-        ("edit_past_planning", "  x   x"),
-        ("edit_past_planning_advanced", "  x   x"),
-        ("view_finance", "  x xxx"),
-        ("manage_finance", "    x x"),
-        ("view_analyse", "     xx"),
-        ("view_sauron", "      x"),
-        ("send_announcements", " xx   x"),
-        ("manage_announcements_config", "  x   x"),
-        ("admin_access", "      x"),
-    ];
-
-    #[test]
-    fn the_seven_roles_hold_exactly_what_tomatoplan_gives_them() {
-        assert_eq!(MATRIX.len(), 17);
-        for (at, (right, row)) in MATRIX.iter().enumerate() {
-            assert_eq!(Right::ALL[at].name(), *right);
-            for (role, mark) in BUILT_IN.iter().zip(row.chars()) {
-                let holds = role.rights.iter().any(|r| r.name() == *right);
-                assert_eq!(holds, mark == 'x', "{} {right}", role.name);
-            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::records::{
     LAST_USED, ROLES, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
 };
 use super::signing_in::ACCESS;
-use super::{Identity, roles, second_factor, users, workstation};
+use super::{Identity, names, roles, second_factor, workstation};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
@@ -235,7 +235,7 @@ impl Identity {
     /// `right_missing`.
     pub fn disconnect(&self, caller: &Caller, username: &str) -> Result<usize, Fault> {
         caller.require(Right::ManageRights)?;
-        let (who, login) = (caller.clone(), users::fold(username));
+        let (who, login) = (caller.clone(), names::fold(username));
         self.store.write_freeing(move |tx| match tx.get(&USERS_BY_LOGIN, &login)? {
             Some(user) => end_sessions_of(tx, &who, user, None),
             None => Ok(0),

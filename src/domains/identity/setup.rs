@@ -4,9 +4,9 @@ use std::sync::PoisonError;
 
 use zeroize::Zeroizing;
 
-use super::Identity;
 use super::records::{SITE, Site, User};
 use super::users::{self, Draft};
+use super::{Identity, names};
 use crate::base::caller::{Caller, Who};
 use crate::base::fault::Fault;
 use crate::engines::secrets;
@@ -105,10 +105,10 @@ fn setup_done() -> Fault {
 /// The fields at fault.
 fn check_site(answers: &SetUp) -> Result<(), Fault> {
     let mut fields = Vec::new();
-    users::check_name("site", &answers.site, &mut fields);
-    users::check_language(&answers.language, false, &mut fields);
+    names::check_name("site", &answers.site, &mut fields);
+    names::check_language(&answers.language, false, &mut fields);
     if jiff::tz::TimeZone::get(&answers.time_zone).is_err() {
-        fields.push(users::wrong(
+        fields.push(names::wrong(
             "time_zone",
             "enum",
             format!("There is no time zone '{}'.", answers.time_zone),
@@ -116,7 +116,7 @@ fn check_site(answers: &SetUp) -> Result<(), Fault> {
     }
     let hex = answers.colour.strip_prefix('#');
     if !hex.is_some_and(|h| h.len() == 6 && h.chars().all(|c| c.is_ascii_hexdigit())) {
-        fields.push(users::wrong("colour", "string_pattern", "'colour' is written #rrggbb."));
+        fields.push(names::wrong("colour", "string_pattern", "'colour' is written #rrggbb."));
     }
     if fields.is_empty() { Ok(()) } else { Err(Fault::fields(fields)) }
 }

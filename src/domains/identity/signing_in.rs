@@ -10,7 +10,7 @@ use super::records::{
 };
 use super::throttle::Knock;
 use super::users::Listed;
-use super::{Identity, cut, places, second_factor, sessions, users, workstation};
+use super::{Identity, cut, names, places, second_factor, sessions, workstation};
 use crate::base::caller::{Caller, Hold, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
@@ -70,7 +70,7 @@ impl Identity {
     /// `second_factor_required` and `second_factor_wrong` behind the right password alone;
     /// `second_factor_locked`, `too_many_attempts`.
     pub fn login(&self, caller: &Caller, shown: &Credentials) -> Result<SignedIn, Fault> {
-        let login = users::fold(&shown.name);
+        let login = names::fold(&shown.name);
         let user = self.by_login(&login)?;
         let knock = self.knock(caller, user.as_ref(), &login)?;
         let name = user.as_ref().map(|user| user.username.clone());
@@ -177,7 +177,7 @@ impl Identity {
         if known.is_none() && !rules.create_unknown {
             return Err(bad_credentials());
         }
-        let login = users::fold(&shown.name);
+        let login = names::fold(&shown.name);
         let (who, shown) = (caller.clone(), shown.clone());
         let begun = self.begun(caller, &shown, Way::Workstation);
         let (user, session) = self.store.write_freeing(move |tx| {

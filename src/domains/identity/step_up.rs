@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 use super::records::{SESSIONS, Session, USERS, User, Way};
 use super::sessions::{end_session, end_sessions_of, ended};
 use super::signing_in::{SignedIn, bad_credentials, code_required, lay};
-use super::{Identity, second_factor, users};
+use super::{Identity, names, second_factor};
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -92,7 +92,7 @@ impl Identity {
         let (user, session) = self.own_session(caller)?;
         let mut fields = Vec::new();
         let min = self.settings.password_min;
-        users::check_password("new_password", new, &user.username, min, &mut fields);
+        names::check_password("new_password", new, &user.username, min, &mut fields);
         if !fields.is_empty() {
             return Err(Fault::fields(fields));
         }
@@ -141,7 +141,7 @@ impl Identity {
         deed: &'static str,
         wrong: impl FnOnce() -> Fault,
     ) -> Result<User, Fault> {
-        let login = users::fold(&user.username);
+        let login = names::fold(&user.username);
         let knock = self.knock(caller, Some(&user), &login)?;
         let name = user.username.clone();
         let (user, verdict) = self.judged(&knock, Some(user), password)?;

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::records::{SECOND_FACTORS, User};
 use super::signing_in::Credentials;
 use super::users::{self, Draft};
-use super::{Identity, roles};
+use super::{Identity, names, roles};
 use crate::base::caller::{Caller, Right, Rights};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -166,9 +166,9 @@ impl Identity {
         caller: &Caller,
         shown: &Credentials,
     ) -> Result<Option<User>, Fault> {
-        let name = users::bare(&shown.name).to_owned();
+        let name = names::bare(&shown.name).to_owned();
         let mut fields = Vec::new();
-        users::check_name("username", &name, &mut fields);
+        names::check_name("username", &name, &mut fields);
         if !fields.is_empty() || name.contains('@') {
             return Ok(None);
         }
