@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::base::caller::Right;
+use crate::base::caller::{Door, Right, Who};
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::health::{Health, Level, Report};
@@ -210,10 +210,20 @@ struct DetailAnswer {
 
 /// Tells how every part of the box is, and what to do about it.
 #[utoipa::path(get, path = "/health/detail", tag = "box",
-    responses((status = 200, body = DetailAnswer), (status = 401, description = "Nobody is signed in")))]
+    responses((status = 200, body = DetailAnswer), (status = 401, description = "Nobody is signed in"),
+        (status = 403, description = "`right_missing`: a kiosk asks")))]
 async fn detail(State(system): State<Arc<System>>, Asker(caller): Asker) -> Answer<DetailAnswer> {
     caller.signed_in()?;
     caller.not_held()?;
+    // Plan B's client watches over the box and has nothing else to go by. A kiosk stands at a door where
+    // anybody may take its key, and how the disk and the certificate are is not its business.
+    if matches!(caller.who, Who::Machine { .. }) && caller.door != Door::PlanB {
+        return Err(Fault::forbidden(
+            "right_missing",
+            "How the box is, is told to people and to Plan B alone.",
+        )
+        .into());
+    }
     let answer = run(move || {
         let kept = system.store.read(|view| view.get(&CLOCKS, &"wall".to_owned()))?;
         Ok(DetailAnswer {

@@ -6,6 +6,7 @@
 //! future and clone a service for every request.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,6 +59,11 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=15768000");
 const QUIET: [&str; 2] = ["/health", "/metrics"];
 /// A route with such a part is logged as declared, since its path is a secret.
 const SECRET_PARTS: [&str; 4] = ["{token}", "{ticket}", "{secret}", "{key}"];
+
+/// Parts of a path without a route that are logged.
+const STRANGE_PARTS: usize = 2;
+/// The longest of them, bytes: the box's own words, tickets and keys have 43 and more.
+const STRANGE_PART_MAX: usize = 24;
 
 /// What a [`Door`] is made from, besides its router.
 #[derive(Clone)]
@@ -237,6 +243,36 @@ fn is_site_name(headers: &HeaderMap) -> bool {
         && !name.eq_ignore_ascii_case("localhost")
 }
 
+/// How the access log shows a path. Never the query: it may carry a token.
+///
+/// A request that was refused before it met a route, or that met none, may have a secret anywhere: of it
+/// the first two parts are shown, and no part that is as long as secrets are or is spelled with escapes.
+fn shown<'a>(route: Option<&'a str>, path: &'a str) -> Cow<'a, str> {
+    match route {
+        Some(route) if SECRET_PARTS.iter().any(|part| route.contains(part)) => route.into(),
+        Some(_) => path.into(),
+        None => {
+            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            let mut parts = path.split('/').filter(|part| !part.is_empty());
+            let known = parts.by_ref().take(STRANGE_PARTS);
+            let mut text = String::new();
+            let mut whole = true;
+            for part in known {
+                whole = part.len() <= STRANGE_PART_MAX && part.chars().all(plain);
+                if !whole {
+                    break;
+                }
+                text.push('/');
+                text.push_str(part);
+            }
+            if !whole || parts.next().is_some() {
+                text.push_str("/…");
+            }
+            if text.is_empty() { "/".into() } else { text.into() }
+        }
+    }
+}
+
 /// One line of the access log, written when the answer's last byte is known.
 struct Line {
     asked: Asked,
@@ -256,10 +292,8 @@ impl Line {
             return;
         }
         let ms = self.asked.began.elapsed().as_micros() as f64 / 1000.0;
-        let secret =
-            self.trace.route().filter(|r| SECRET_PARTS.iter().any(|part| r.contains(part)));
-        // Never the query: it may carry a token.
-        let path = secret.unwrap_or(self.asked.uri.path());
+        let path = shown(self.trace.route(), self.asked.uri.path());
+        let path = path.as_ref();
         let peer = self.asked.peer.address.map(tracing::field::display);
         let (method, caller) = (self.asked.method.as_str(), self.trace.caller().unwrap_or("-"));
         let (status, request) = (self.status, self.trace.id());
@@ -359,5 +393,34 @@ impl Service<Request> for Door {
     fn call(&mut self, request: Request) -> Self::Future {
         let door = self.clone();
         Box::pin(async move { Ok(door.answer(request).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_secret_of_a_path_is_logged_whether_a_route_was_met_or_not() {
+        const WORD: &str = "q7Zk3fVw0xA9bC2dE5gH8iJ1kL4mN6oP7rS0tU3vW5x";
+        let route = "/auth/invitations/{token}";
+        let path = format!("/auth/invitations/{WORD}");
+        assert_eq!(shown(Some(route), &path), route);
+        assert_eq!(shown(Some("/rag/documents/{id}"), "/rag/documents/7"), "/rag/documents/7");
+        assert_eq!(shown(None, &path), "/auth/invitations/…");
+        assert_eq!(shown(None, &format!("//auth//invitations/{WORD}")), "/auth/invitations/…");
+        for (path, wanted) in [
+            (format!("/{WORD}"), "/…"),
+            (format!("/auth/{WORD}"), "/auth/…"),
+            (format!("/auth%2Finvitations%2F{WORD}"), "/…"),
+            (format!("/auth/invitations%2f{WORD}"), "/auth/…"),
+            (format!("/auth/x;{WORD}/y"), "/auth/…"),
+        ] {
+            assert_eq!(shown(None, &path), wanted);
+        }
+        for plain in ["/", "/wp-admin", "/wp-admin/setup.php", "*"] {
+            let wanted = if plain == "*" { "/…" } else { plain };
+            assert_eq!(shown(None, plain), wanted);
+        }
     }
 }

@@ -127,6 +127,9 @@ fn sees_nothing(site: &Site, token: &str, edits: bool) {
         200,
         &json!({"total": 1, "items": [{"id": site.open}], "counts": {"ready": 1, "failed": 0}}),
     );
+    let status = json!({"documents": {"ready": 1, "queued": 0, "failed": 0}, "passages": 1,
+                        "vectors": 0, "rebuild": null});
+    house.check(get("/rag/status").by(token), 200, &status);
     let none = json!({"total": 0, "items": []});
     house.check(get("/rag/documents?collection=direction").by(token), 200, &none);
     house.check(get("/rag/documents?q=plan").by(token), 200, &none);
@@ -159,6 +162,8 @@ fn sees_all(site: &Site, token: &str) {
         assert_eq!(house.ask(get(&path).by(token)).status, 200, "{path}");
     }
     house.check(get("/rag/documents").by(token), 200, &json!({"total": 2, "counts": {"ready": 2}}));
+    let status = json!({"documents": {"ready": 2}, "passages": 2});
+    house.check(get("/rag/status").by(token), 200, &status);
     house.check(
         get("/rag/collections").by(token),
         200,

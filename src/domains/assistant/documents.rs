@@ -248,7 +248,7 @@ pub(super) fn standing(reader: &impl Reader, id: Id) -> Result<Document, Fault> 
 }
 
 /// How many passages of a document have a vector.
-fn embedded(view: &View, document: &Document) -> Result<u32, Fault> {
+pub(super) fn embedded(view: &View, document: &Document) -> Result<u32, Fault> {
     let Some(edition) = document.edition else { return Ok(0) };
     let mut waiting = 0;
     view.each(&TO_EMBED, &under(&edition), |_, ()| {

@@ -10,7 +10,7 @@ use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::documents::Counts;
+use super::documents::{Counts, embedded};
 use super::following::Progress;
 use super::fusion::{Fused, fuse};
 use super::readers::Gate;
@@ -115,8 +115,16 @@ pub struct Status {
     pub model: String,
     /// Whether the model is there.
     pub model_present: bool,
-    /// The rebuild under way.
+    /// The rebuild under way, for those who read every collection.
     pub rebuild: Option<Progress>,
+}
+
+/// What a caller may know of there being.
+#[derive(Default)]
+struct Seen {
+    documents: Counts,
+    passages: u64,
+    waiting: u64,
 }
 
 impl Assistant {
@@ -315,29 +323,45 @@ impl Assistant {
         last > 0 && self.clock.since_boot().as_secs().saturating_sub(last) < span.as_secs()
     }
 
-    /// How the documents and their indexes are.
+    /// How the documents that the caller may read and their indexes are. Who may not read all is told of
+    /// no rebuild, since how far it is counts what is closed too.
     ///
     /// # Errors
     /// `right_missing`.
     pub fn status(&self, caller: &Caller) -> Result<Status, Fault> {
         caller.require(Right::ReadDocuments)?;
-        let (documents, waiting) = self.store.read(|view| {
-            let mut counts = Counts::default();
+        let (all_open, seen) = self.store.read(|view| {
+            let gate = Gate::at(view, caller);
+            let all_open = gate.readable()?.is_none();
+            let mut seen = Seen::default();
             view.each(&DOCUMENTS, &all(), |_, document| {
-                counts.count(document.state);
+                if all_open {
+                    seen.documents.count(document.state);
+                } else if gate.lets(&document.collection)? {
+                    seen.documents.count(document.state);
+                    let passages = document.edition.map_or(0, |_| document.passages);
+                    let embedded = embedded(view, &document)?;
+                    seen.passages += u64::from(passages);
+                    seen.waiting += u64::from(passages.saturating_sub(embedded));
+                }
                 Ok(ControlFlow::Continue(()))
             })?;
-            Ok((counts, view.count(TO_EMBED.name)?))
+            if all_open {
+                seen.waiting = view.count(TO_EMBED.name)?;
+            }
+            Ok((all_open, seen))
         })?;
+        let vectors = self.vectors().map_or(0, |vectors| vectors.len() as u64);
+        let rebuild = self.desk.progress.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Status {
-            documents,
-            waiting,
-            passages: self.words().len(),
-            vectors: self.vectors().map_or(0, |v| v.len() as u64),
+            documents: seen.documents,
+            waiting: seen.waiting,
+            passages: if all_open { self.words().len() } else { seen.passages },
+            vectors: if all_open { vectors } else { vectors.min(seen.passages - seen.waiting) },
             lag: self.lag(),
             model: self.settings.search.model.clone(),
             model_present: self.embedder().is_some(),
-            rebuild: self.desk.progress.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            rebuild: rebuild.filter(|_| all_open),
         })
     }
 

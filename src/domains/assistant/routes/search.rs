@@ -247,11 +247,11 @@ struct StatusView {
     index_lag: u64,
     /// The model that embeds.
     model: ModelView,
-    /// The rebuild under way.
+    /// The rebuild under way, for those who read every collection.
     rebuild: Option<Progress>,
 }
 
-/// Tells how the documents and their indexes are.
+/// Tells how the documents that the caller may read and their indexes are.
 #[utoipa::path(get, path = "/rag/status", tag = "search",
     responses((status = 200, body = StatusView), (status = 403, description = "`right_missing`")))]
 async fn status(State(desk): State<Assistant>, Asker(caller): Asker) -> Answer<StatusView> {
