@@ -151,11 +151,13 @@ impl Identity {
         name: &str,
         fields: &[&'static str],
     ) -> Result<(), Fault> {
-        if fields.is_empty() || self.may_write_of(caller).is_none() {
+        if fields.is_empty() {
             return Ok(());
         }
+        let Some(left_out) = self.may_write_of(caller) else { return Ok(()) };
         let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_KEPT).collect();
-        let (who, deed) = (caller.clone(), Deed::new(deed, name).after(&Ignored { fields }));
+        let (who, deed) =
+            (caller.clone(), Deed::new(deed, name).after(&Ignored { fields, left_out }));
         self.store.write_freeing(move |tx| tx.journal(&who, deed))
     }
 }
@@ -184,6 +186,8 @@ fn drafted(asked: &Registering, invitation: Option<&Invitation>, role: String) -
 #[derive(Serialize)]
 struct Ignored<'f> {
     fields: &'f [&'static str],
+    /// How many links of strangers were left out before this one.
+    left_out: u64,
 }
 
 fn closed() -> Fault {
