@@ -187,7 +187,13 @@ fn drafted(asked: &Registering, invitation: Option<&Invitation>, role: String) -
 struct Ignored<'f> {
     fields: &'f [&'static str],
     /// How many links of strangers were left out before this one.
+    #[serde(skip_serializing_if = "is_none")]
     left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 fn closed() -> Fault {
