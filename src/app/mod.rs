@@ -28,9 +28,11 @@ use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::activity::Activity;
+use crate::domains::assistant::readers;
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
+use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
@@ -166,6 +168,10 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
+        identity.on_reach(Arc::new(|tx, caller, reach| match reach {
+            Reach::Role(role) => readers::may_let_in(tx, caller, Some(role), None),
+            Reach::User(user) => readers::may_let_in(tx, caller, None, Some(*user)),
+        }));
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = Continuity::open(&data.planb(), &health);
         let configuration = Configuration::of(&config);

@@ -148,6 +148,18 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
+/// A member that some clients send as null where others leave it out (`#[serde(deserialize_with)]`).
+///
+/// # Errors
+/// What the deserializer says.
+pub fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de> + Default,
+{
+    <Option<T> as serde::Deserialize>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
 /// Reads JSON from foreign bytes.
 ///
 /// # Errors

@@ -84,6 +84,116 @@ fn the_name_of_a_deleted_role_opens_nothing_to_others() {
 }
 
 #[test]
+fn what_is_lent_is_neither_given_on_nor_taken_over() {
+    let (house, admin) = House::ready();
+    made(&house, &admin, "chef_d_equipe", &["manage_rights", "view_planning", "read_documents"]);
+    let (luc, chief) = house.person(&admin, "luc", "chef_d_equipe");
+    let (anna, _) = house.person(&admin, "anna", "user");
+    let lend = |to: u64, right: &str, by: &str| {
+        let until = json!({"right": right, "until": "2026-01-16T08:00:00Z"});
+        post(&format!("/admin/users/{to}/grants"), &until).by(by)
+    };
+    house.check(lend(luc, "view_finance", &admin), 201, &json!({}));
+    // Lent to him until tomorrow: not his to give to others, nor to himself for longer.
+    house.refuses(lend(anna, "view_finance", &chief), 403, "right_not_held");
+    house.refuses(lend(luc, "view_planning", &chief), 400, "own_account");
+    let own = json!({"name": "or", "rights": ["view_finance"]});
+    house.refuses(post("/admin/roles", &own).by(&chief), 403, "right_not_held");
+    // What was lent to her counts when somebody would take her account over.
+    house.check(lend(anna, "admin_access", &admin), 201, &json!({}));
+    for one in [
+        ask("POST", &format!("/admin/users/{anna}/reset-password")),
+        put(&format!("/admin/users/{anna}"), &json!({"password": "un autre mot de passe"})),
+        ask("POST", &format!("/admin/users/{anna}/offboard")),
+        ask("POST", "/admin/sessions/disconnect/anna"),
+    ] {
+        house.refuses(one.by(&chief), 403, "right_not_held");
+    }
+}
+
+#[test]
+fn a_closed_collection_is_not_opened_by_a_role_or_by_somebodys_account() {
+    let (house, admin) = House::ready();
+    made(&house, &admin, "chef_d_equipe", &["manage_rights", "read_documents"]);
+    made(&house, &admin, "direction", &["read_documents"]);
+    let (_, chief) = house.person(&admin, "luc", "chef_d_equipe");
+    let (anna, _) = house.person(&admin, "anna", "direction");
+    let closed = json!({"name": "secret", "readers": {"everyone": false, "roles": ["direction"]}});
+    house.check(post("/rag/collections", &closed).by(&admin), 201, &json!({}));
+    let mole = json!({"username": "mole", "password": PASSWORD, "role": "direction"});
+    house.refuses(post("/admin/users", &mole).by(&chief), 403, "right_not_held");
+    let reset = || ask("POST", &format!("/admin/users/{anna}/reset-password"));
+    house.refuses(reset().by(&chief), 403, "right_not_held");
+    let invited = json!({"role": "direction"});
+    house.refuses(post("/admin/invitations", &invited).by(&chief), 403, "right_not_held");
+    house.check(reset().by(&admin), 200, &json!({}));
+}
+
+#[test]
+fn a_new_password_from_above_ends_keys_too_and_who_left_stays_gone() {
+    let (house, admin) = House::ready();
+    let (anna, token) = house.person(&admin, "anna", "viewer");
+    let key = house.key(&token, "releves", &["rag"]).1;
+    house.check(get("/rag/status").header("x-api-key", &key), 200, &json!({}));
+    let user = format!("/admin/users/{anna}");
+    house.check(ask("POST", &format!("{user}/reset-password")).by(&admin), 200, &json!({}));
+    house.refuses(get("/rag/status").header("x-api-key", &key), 401, "key_unknown");
+    house.check(ask("POST", &format!("{user}/offboard")).by(&admin), 200, &json!({}));
+    let close = put(&user, &json!({"is_active": false}));
+    house.check(close.by(&admin), 200, &json!({"state": "offboarded"}));
+    house.clock.pass(Duration::from_mins(6));
+    let open = put(&user, &json!({"is_active": true}));
+    house.refuses(open.by(&admin), 403, "step_up_required");
+}
+
+#[test]
+fn names_that_only_look_alike_and_the_boxs_own_are_refused() {
+    let (house, admin) = House::ready();
+    for name in ["chef\u{200b}", "\u{202e}fehc", "Console", "?", "nobody"] {
+        let body = json!({"username": name, "password": PASSWORD});
+        let wrong = json!({"detail": [{"loc": ["body", "username"]}]});
+        house.check(post("/admin/users", &body).by(&admin), 422, &wrong);
+    }
+    // As the first clients write what they leave open.
+    let nulls = json!({"username": "anna", "display_name": null, "email": null, "password": null});
+    house.check(post("/admin/users", &nulls).by(&admin), 201, &json!({"email": ""}));
+}
+
+#[test]
+fn a_refresh_does_not_last_for_ever() {
+    let (house, _) = House::ready();
+    let mut token = house.sign_in("chef");
+    for _ in 0..65 {
+        house.clock.pass(Duration::from_hours(11));
+        let fresh = house.check(ask("POST", "/auth/refresh").by(&token), 200, &json!({}));
+        fresh["access_token"].as_str().unwrap().clone_into(&mut token);
+    }
+    house.clock.pass(Duration::from_hours(6));
+    house.refuses(get("/auth/me").by(&token), 401, "token_expired");
+}
+
+#[test]
+fn strangers_cannot_bury_the_journal() {
+    let (house, admin) = House::ready();
+    for n in 0..80 {
+        let body = json!({"username": format!("u{n}"), "password": PASSWORD, "role": "admin"});
+        house.refuses(
+            post("/auth/register", &body).from(&format!("10.1.{n}.1")),
+            403,
+            "registration_closed",
+        );
+    }
+    let log = house.ask(get("/admin/journal?deed=register.&limit=200").by(&admin)).json();
+    assert_eq!(log["items"].as_array().unwrap().len(), 60, "{}", log["total"]);
+    house.clock.pass(Duration::from_secs(2));
+    let one = json!({"username": "v", "password": PASSWORD});
+    house.refuses(post("/auth/register", &one).from("10.2.1.1"), 403, "registration_closed");
+    let log = house.ask(get("/admin/journal?deed=register.&limit=1").by(&admin)).json();
+    let after: Value = serde_json::from_str(log["items"][0]["after"].as_str().unwrap()).unwrap();
+    assert_eq!(after["left_out"], 100, "{after}");
+}
+
+#[test]
 fn a_grant_lasts_until_its_end() {
     let (house, admin) = House::ready();
     let (number, token) = house.person(&admin, "anna", "user");

@@ -144,7 +144,7 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     await visit(`/ui/admin/users/${people["m.benali"]}`);
     await wellMade("one user");
     await field(fr["user.role"]).selectOption("planner_advanced");
-    await page.getByText(/Gagne :|Perd :/).first().waitFor();
+    await page.getByText(/Gagne\s:|Perd\s:/).first().waitFor();
     // The password was just given, so the box's first answer is put in its mouth; the proof and the repeat are real.
     let refused = 0;
     await page.route("**/admin/users/*", (route) => {

@@ -28,6 +28,16 @@ test("French and English have the same keys and the same blanks, and no sentence
   }
 });
 
+test("French keeps its signs with their words: no plain space before ; : ! ? », nor after «", async () => {
+  const said = Object.entries(await words("fr"));
+  // Rights and first roles say both languages side by side in one file.
+  const rights = await readFile(new URL("i18n/rights.ts", SOURCE), "utf8");
+  for (const [, sentence] of rights.matchAll(/\bfr: "([^"]*)"/g)) said.push([`rights.ts: ${sentence}`, sentence]);
+  assert.ok(said.length > Object.keys(await words("fr")).length);
+  const parted = said.filter(([, sentence]) => / [;:!?»]|« |[^\s\u00a0][;!?»]|«[^\u00a0]/.test(sentence.replace(/https?:\S+/g, ""))).map(([key]) => key);
+  assert.deepEqual(parted, [], "a no-break space (U+00A0) belongs there");
+});
+
 test("every key the pages name exists, and every key is named somewhere", async () => {
   const fr = await words("fr");
   const named = new Set();

@@ -54,6 +54,34 @@ pub fn may_read(caller: &Caller, readers: &Readers) -> bool {
     }
 }
 
+/// Whether a caller may let somebody into what a role or a user reads: nobody opens by another's name a
+/// collection that is closed to themselves. Asked within the write that would let them.
+///
+/// # Errors
+/// `right_not_held`, or what the store says.
+pub fn may_let_in(
+    reader: &impl Reader,
+    caller: &Caller,
+    role: Option<&str>,
+    user: Option<Id>,
+) -> Result<(), Fault> {
+    if reads_all(caller) {
+        return Ok(());
+    }
+    for (_, collection) in reader.list(&COLLECTIONS, &all(), usize::MAX)? {
+        let Readers::Only { roles, users } = &collection.readers else { continue };
+        let opens = role.is_some_and(|role| roles.contains(role))
+            || user.is_some_and(|user| users.contains(&user));
+        if opens && !may_read(caller, &collection.readers) {
+            return Err(Fault::forbidden(
+                "right_not_held",
+                "This would open a collection of documents that is closed to yourself.",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// What a caller may read at one moment of the store. Each collection is looked up once, with its
 /// readers as they are at that moment.
 pub(super) struct Gate<'a, R> {

@@ -10,8 +10,7 @@ use super::records::{
     API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User, Way,
 };
 use super::sessions::hold_when;
-use super::workstation::needs_password;
-use super::{Identity, roles};
+use super::{Identity, roles, users};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field, Kind};
@@ -272,11 +271,9 @@ impl Identity {
         let rights = scopes.iter().filter_map(|scope| rights_of_scope(scope));
         let rights = rights.fold(Rights::NONE, Rights::either);
         roles::holds(caller, rights)?;
-        // A session without a password must not outlive its workstation as a key.
-        let passwordless = caller.fresh_until.is_none();
-        if passwordless || needs_password(rights) {
-            caller.fresh(now)?;
-        }
+        // A key outlives the session it is made in: one that was taken over for a minute, or begun
+        // without a password, must not last as a key.
+        caller.fresh(now)?;
         let mint = self.mint()?;
         let (who, name) = (caller.clone(), draft.name.trim().to_owned());
         self.store.write(move |tx| {
@@ -370,6 +367,12 @@ impl Identity {
             let keeps = key.kind == KeyKind::Kiosk && who.require(Right::ManageAttendance).is_ok();
             if !own && !keeps && who.require(Right::ManageRights).is_err() {
                 return Err(none());
+            }
+            if !own
+                && !keeps
+                && let Some(owner) = tx.get(&USERS, &key.owner)?
+            {
+                users::outranks(tx, &who, &owner, tx.now())?;
             }
             remove(tx, &who, &key)
         })

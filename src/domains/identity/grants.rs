@@ -2,7 +2,7 @@
 
 use super::records::{GRANTS, Grant, User};
 use super::{Identity, names, roles, users};
-use crate::base::caller::{Caller, Right, Rights};
+use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
 use crate::base::id::{Id, Lineage};
@@ -38,7 +38,8 @@ impl Identity {
     /// Gives a user a right; given again, the end and the reason are the new ones.
     ///
     /// # Errors
-    /// `right_missing`, `step_up_required`, `right_not_held`, `not_found`, the fields at fault.
+    /// `right_missing`, `step_up_required`, `right_not_held`, `own_account`, `not_found`, the fields at
+    /// fault.
     pub fn give(&self, caller: &Caller, number: u64, draft: GrantDraft) -> Result<Grant, Fault> {
         caller.require(Right::ManageRights)?;
         let now = self.clock.now();
@@ -56,11 +57,15 @@ impl Identity {
         if !fields.is_empty() {
             return Err(Fault::fields(fields));
         }
-        roles::holds(caller, right.into_iter().collect::<Rights>())?;
+        let rights: Rights = right.into_iter().collect();
         let who = caller.clone();
         self.store.write(move |tx| {
             let user = users::by_number(tx, number)?;
-            users::outranks(tx, &who, &user)?;
+            if matches!(who.who, Who::User { id, .. } if id == user.id) {
+                return Err(users::own_account());
+            }
+            users::outranks(tx, &who, &user, tx.now())?;
+            roles::gives(tx, &who, rights)?;
             let key = (user.id, draft.right);
             let old = tx.get(&GRANTS, &key)?;
             let lineage = match &old {
@@ -95,7 +100,7 @@ impl Identity {
         let (who, right) = (caller.clone(), right.to_owned());
         self.store.write(move |tx| {
             let user = users::by_number(tx, number)?;
-            users::outranks(tx, &who, &user)?;
+            users::outranks(tx, &who, &user, tx.now())?;
             remove(tx, &who, &user, right)?.then_some(()).ok_or_else(|| Fault::not_found("grant"))
         })
     }

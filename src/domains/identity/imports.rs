@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 
+use super::guards::Reach;
 use super::records::{ROLES, USERS_BY_LOGIN};
 use super::users::{self, Draft};
-use super::{Identity, names, roles};
+use super::{Identity, guards, names, roles};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::engines::secrets::Passwords;
@@ -91,12 +92,13 @@ impl Identity {
             let judged = self.store.read(|view| judged(view, caller, rows))?;
             return Ok(judged.into_iter().map(planned).collect());
         }
-        let who = caller.clone();
+        let (who, guards) = (caller.clone(), self.guards());
         self.store.write(move |tx| {
             let mut plan = Vec::with_capacity(rows.len());
             let mut count = 0;
             for one in judged(tx, &who, rows)? {
                 if let Ok((draft, hash)) = &one.made {
+                    guards::ask(&guards, tx, &who, &Reach::Role(draft.role.clone()))?;
                     users::create(tx, &who, draft.clone(), hash.clone())?;
                     count += 1;
                 }
@@ -160,7 +162,7 @@ fn judge(
         return refused(Fault::fields(fields));
     }
     let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
-    if let Err(fault) = roles::holds(caller, rights) {
+    if let Err(fault) = roles::gives(reader, caller, rights) {
         return refused(fault);
     }
     let logins = [names::fold(&row.username), names::fold(&row.email)];

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use super::guards::Reach;
 use super::names::{self, wrong};
 use super::records::{INVITATIONS, INVITATIONS_BY_WORD, Invitation, ROLES, USERS};
 use super::workstation::needs_password;
-use super::{Identity, roles, users};
+use super::{Identity, guards, roles, users};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
@@ -65,14 +66,16 @@ impl Identity {
         let days = draft.days.unwrap_or(self.settings.invitation_days.clamp(1, DAYS_MAX));
         self.check_invitation(&draft, days)?;
         let rights = self.rights_of_role(&draft.role)?;
-        roles::holds(caller, rights)?;
         if needs_password(rights) {
             caller.fresh(self.clock.now())?;
         }
         let word = Zeroizing::new(secrets::random_word()?);
         let mac = self.word_mac(&word)?;
         let who = caller.clone();
+        let guards = self.guards();
         let invitation = self.store.write(move |tx| {
+            roles::gives(tx, &who, rights)?;
+            guards::ask(&guards, tx, &who, &Reach::Role(draft.role.clone()))?;
             tidy(tx)?;
             if tx.list(&INVITATIONS, &all(), INVITATIONS_MAX)?.len() >= INVITATIONS_MAX {
                 return Err(Fault::conflict(

@@ -5,12 +5,14 @@ pub mod earlier;
 mod first_roles;
 mod gate;
 pub mod grants;
+pub mod guards;
 pub mod imports;
 pub mod invitations;
 pub mod live;
 mod names;
 pub mod offboarding;
 mod places;
+mod ration;
 pub mod records;
 pub mod registration;
 pub mod roles;
@@ -37,7 +39,9 @@ use crate::engines::secrets::{self, Passwords, RootKey};
 use crate::engines::tokens::{Algorithm, TokenKey};
 use crate::store::{Blob, Deed, Reader, Store};
 use gate::{Gate, Lane};
+use guards::Guard;
 use offboarding::Taker;
+use ration::Ration;
 use records::{KEYS, SITE, Site, USERS, User};
 use registration::Registration;
 use second_factor::Tries;
@@ -62,6 +66,8 @@ pub struct IdentitySettings {
     pub session_hours: u64,
     /// After how long without use it ends, minutes.
     pub idle_minutes: u64,
+    /// How long a sign-in lasts at most when it is refreshed again and again, days.
+    pub sign_in_days: u64,
     /// The shortest password that may be chosen.
     pub password_min: usize,
     /// How long a password counts as fresh for exports and changes of roles, minutes.
@@ -88,6 +94,7 @@ impl Default for IdentitySettings {
         Self {
             session_hours: 12,
             idle_minutes: 720,
+            sign_in_days: 30,
             password_min: 12,
             step_up_minutes: 5,
             address_failures: 5,
@@ -124,12 +131,16 @@ struct Desk {
     tries: Tries,
     throttle: Throttle,
     checks: Gate,
+    /// What strangers may make the journal hold.
+    strangers: Ration,
     /// The set-up word, until the box is set up.
     setup_word: Mutex<Option<String>>,
     /// A hash nobody's password has, so that an unknown name costs what a known one does.
     nobody: String,
     /// What other domains take back from a person who leaves.
     takers: Mutex<Vec<Taker>>,
+    /// What other domains say before a role is given.
+    guards: Mutex<Vec<Guard>>,
 }
 
 impl Identity {
@@ -159,9 +170,11 @@ impl Identity {
             api_key_key: root.derive("api-keys")?,
             throttle: Throttle::new(clock.clone(), settings.address_failures),
             checks: Gate::default(),
+            strangers: Ration::default(),
             setup_word: Mutex::default(),
             nobody,
             takers: Mutex::default(),
+            guards: Mutex::default(),
         };
         Ok(Self { store, clock, settings, desk: Arc::new(desk) })
     }

@@ -34,10 +34,19 @@ pub(super) fn check_name(field: &str, name: &str, fields: &mut Vec<Field>) {
             "string_too_long",
             format!("'{field}' has more than {NAME_MAX} characters."),
         ));
-    } else if name.chars().any(char::is_control) {
+    } else if name.chars().any(|c| c.is_control() || is_invisible(c)) {
         fields.push(wrong(field, "string_pattern", format!("'{field}' has control characters.")));
     }
 }
+
+/// Characters that show nothing or turn the writing round: two names that look alike must be alike.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// Names under which the box itself, or nobody, stands in the journal.
+const RESERVED: [&str; 5] = ["console", "nobody", "planb", "identity", "?"];
 
 /// Checks what a new user is called.
 pub(super) fn check_names(
@@ -47,6 +56,10 @@ pub(super) fn check_names(
     fields: &mut Vec<Field>,
 ) {
     check_name("username", username, fields);
+    if RESERVED.contains(&fold(username).as_str()) {
+        let message = "The box itself goes by this name; choose another.";
+        fields.push(wrong("username", "value_error", message));
+    }
     // An address may be the name; anything else with an @ could be taken for somebody's address.
     let is_address = username.contains('@') && username != email;
     if username.contains(['\\', '/']) || is_address {
@@ -132,4 +145,28 @@ fn is_plain(password: &str) -> bool {
         || ROWS
             .iter()
             .any(|row| goes(&|a| along(row, a, 1)) || goes(&|a| along(row, a, row.len() - 1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_of_the_keyboard_is_no_password() {
+        for plain in [
+            "aaaaaaaaaaaa",
+            "123456789012",
+            "098765432109",
+            "abcdefghijklm",
+            "ZYXWVUTSRQPO",
+            "azertyuiopqsdfg",
+            "QwertyUIOPasdf",
+            "éééééééééééé",
+        ] {
+            assert!(is_plain(plain), "{plain}");
+        }
+        for good in ["un mot de passe assez long", "aaaaaaaaaaab", "1234567890123456b", "a1a1a1"] {
+            assert!(!is_plain(good), "{good}");
+        }
+    }
 }

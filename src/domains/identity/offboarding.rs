@@ -42,7 +42,7 @@ impl Identity {
         let takers = self.desk.takers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         self.store.write_freeing(move |tx| {
             let old = users::by_number(tx, number)?;
-            users::outranks(tx, &who, &old)?;
+            users::outranks(tx, &who, &old, tx.now())?;
             if matches!(who.who, Who::User { id, .. } if id == old.id) {
                 return Err(users::own_account());
             }

@@ -7,7 +7,7 @@ use super::gate::Lane;
 use super::records::{KNOWN_ADDRESSES, KNOWN_PLACES, User};
 use super::signing_in::bad_credentials;
 use super::throttle::{Knock, Place};
-use crate::base::caller::Caller;
+use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
@@ -51,9 +51,14 @@ impl Identity {
         name: Option<&str>,
     ) -> Result<Fault, Fault> {
         let blocked = knock.failed();
+        let Some(left_out) = self.may_write_of(caller) else { return Ok(bad_credentials()) };
         let (who, name) = (caller.clone(), name.unwrap_or(UNKNOWN).to_owned());
         self.store.write_freeing(move |tx| {
-            tx.journal(&who, Deed::new(deed, name))?;
+            let mut deed = Deed::new(deed, name);
+            if left_out > 0 {
+                deed = deed.after(&LeftOutShown { left_out });
+            }
+            tx.journal(&who, deed)?;
             if let (Some(block), Some(address)) = (blocked, who.address) {
                 let shown = BlockShown { seconds: block.as_secs() };
                 tx.journal(&who, Deed::new("address.block", address).after(&shown))?;
@@ -62,6 +67,37 @@ impl Identity {
         })?;
         Ok(bad_credentials())
     }
+}
+
+impl Identity {
+    /// Whether the journal may hold one more link that a stranger causes, and how many were left out
+    /// since the last; of whoever is signed in everything is written.
+    pub(super) fn may_write_of(&self, caller: &Caller) -> Option<u64> {
+        if caller.who != Who::Nobody {
+            return Some(0);
+        }
+        self.desk.strangers.take(self.clock.since_boot())
+    }
+
+    /// Lets somebody who is signed in give the password again. It is counted by session: what strangers
+    /// do elsewhere, or at the same address, does not hold it up.
+    ///
+    /// # Errors
+    /// `too_many_attempts` with when to try again.
+    pub(super) fn knock_in_session(
+        &self,
+        caller: &Caller,
+        session: Id,
+    ) -> Result<Knock<'_>, Fault> {
+        let place = Place { address: caller.address, of_user: true, of_anybody: true };
+        self.desk.throttle.enter(&session, place)
+    }
+}
+
+/// What the journal says of failures of strangers that were counted and not written one by one.
+#[derive(serde::Serialize)]
+struct LeftOutShown {
+    left_out: u64,
 }
 
 impl Knock<'_> {

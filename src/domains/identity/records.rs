@@ -165,6 +165,8 @@ pub struct Session {
     pub user: Id,
     /// When it began.
     pub created_at: Moment,
+    /// When the sign-in was that it goes back to: a refresh does not move it.
+    pub began_at: Moment,
     /// When it ends by itself.
     pub expires_at: Moment,
     /// From which address.

@@ -151,7 +151,7 @@ impl Identity {
         name: &str,
         fields: &[&'static str],
     ) -> Result<(), Fault> {
-        if fields.is_empty() {
+        if fields.is_empty() || self.may_write_of(caller).is_none() {
             return Ok(());
         }
         let name: String = name.chars().filter(|c| !c.is_control()).take(NAME_KEPT).collect();

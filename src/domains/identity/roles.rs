@@ -4,7 +4,7 @@ use super::first_roles::{BUILT_IN, BuiltIn};
 use super::names::{check_name, wrong};
 use super::records::{GRANTS, ROLES, ROLES_GONE, Role, USERS, User};
 use super::{Identity, records};
-use crate::base::caller::{Caller, Right, Rights};
+use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
 use crate::base::id::Lineage;
@@ -159,9 +159,9 @@ impl Identity {
         if !fields.is_empty() {
             return Err(Fault::fields(fields));
         }
-        holds(caller, named(&draft.rights))?;
         let who = caller.clone();
         self.store.write_once(caller, "role.add", move |tx| {
+            gives(tx, &who, named(&draft.rights))?;
             if tx.has(&ROLES, &draft.name)? {
                 return Err(Fault::conflict(
                     "role_exists",
@@ -221,7 +221,7 @@ impl Identity {
                         "The role 'admin' holds every right, always.",
                     ));
                 }
-                holds(&who, named(&rights))?;
+                gives(tx, &who, named(&rights))?;
                 // What another version of the box calls a right is not this one's to take away.
                 let foreign = old.rights.iter().filter(|r| Right::named(r).is_none()).cloned();
                 role.rights = in_order(&rights).chain(foreign).collect();
@@ -268,7 +268,25 @@ impl Identity {
     }
 }
 
-/// Nobody gives, or takes in hand, a right they do not hold themselves.
+/// Nobody gives a right that they do not hold by their own role: what was lent to them until a day
+/// would otherwise outlast it.
+///
+/// # Errors
+/// `right_not_held`.
+pub(super) fn gives(reader: &impl Reader, caller: &Caller, rights: Rights) -> Result<(), Fault> {
+    let Who::User { id, .. } = caller.who else { return holds(caller, rights) };
+    let user = reader.get(&USERS, &id)?;
+    let lasting = match &user {
+        Some(user) if user.is_system_admin => Rights::EVERY,
+        Some(user) => {
+            reader.get(&ROLES, &user.role)?.map(|role| rights_of_role(&role)).unwrap_or_default()
+        }
+        None => Rights::NONE,
+    };
+    holds(&Caller { rights: caller.rights.both(lasting), ..caller.clone() }, rights)
+}
+
+/// Nobody takes in hand a right they do not hold themselves.
 ///
 /// # Errors
 /// `right_not_held`.

@@ -302,7 +302,7 @@ impl Identity {
         let who = caller.clone();
         let user = self.store.write(move |tx| {
             let user = users::by_number(tx, number)?;
-            users::outranks(tx, &who, &user)?;
+            users::outranks(tx, &who, &user, tx.now())?;
             if !remove(tx, &who, &user, true)? {
                 return Err(not_enrolled());
             }

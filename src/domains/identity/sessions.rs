@@ -7,7 +7,7 @@ use super::records::{
     LAST_USED, ROLES, SESSIONS, SESSIONS_OF, Session, USERS, USERS_BY_LOGIN, User, Way,
 };
 use super::signing_in::ACCESS;
-use super::{Identity, names, roles, second_factor, workstation};
+use super::{Identity, names, roles, second_factor, users, workstation};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind};
@@ -145,12 +145,11 @@ impl Identity {
         ))
     }
 
-    /// Ends the caller's session.
+    /// Ends the caller's session, if there is one.
     ///
     /// # Errors
-    /// `unauthenticated`, or what the store says.
+    /// What the store says.
     pub fn logout(&self, caller: &Caller) -> Result<(), Fault> {
-        caller.signed_in()?;
         let Some(session) = caller.session else { return Ok(()) };
         let who = caller.clone();
         self.store.write_freeing(move |tx| end_session(tx, &who, session).map(drop))
@@ -205,7 +204,8 @@ impl Identity {
     /// Ends one session: one's own, or anybody's with `manage_rights`.
     ///
     /// # Errors
-    /// `unauthenticated`; `not_found` for a session that is not there or not one's own.
+    /// `unauthenticated`; `not_found` for a session that is not there or not one's own;
+    /// `right_not_held` for that of a user who may do more than the caller.
     pub fn terminate(&self, caller: &Caller, id: Id) -> Result<(), Fault> {
         caller.signed_in()?;
         let who = caller.clone();
@@ -216,6 +216,9 @@ impl Identity {
             if !own && who.require(Right::ManageRights).is_err() {
                 return Err(none());
             }
+            if !own && let Some(user) = tx.get(&USERS, &session.user)? {
+                users::outranks(tx, &who, &user, tx.now())?;
+            }
             end_session(tx, &who, id).map(drop)
         })
     }
@@ -223,7 +226,7 @@ impl Identity {
     /// Ends one session, whoever's it is.
     ///
     /// # Errors
-    /// `right_missing`, `not_found`.
+    /// `right_missing`, `right_not_held`, `not_found`.
     pub fn kick(&self, caller: &Caller, id: Id) -> Result<(), Fault> {
         caller.require(Right::ManageRights)?;
         self.terminate(caller, id)
@@ -232,13 +235,17 @@ impl Identity {
     /// Ends every session of a user; the answer is how many there were, 0 for an unknown name.
     ///
     /// # Errors
-    /// `right_missing`.
+    /// `right_missing`, `right_not_held`.
     pub fn disconnect(&self, caller: &Caller, username: &str) -> Result<usize, Fault> {
         caller.require(Right::ManageRights)?;
         let (who, login) = (caller.clone(), names::fold(username));
-        self.store.write_freeing(move |tx| match tx.get(&USERS_BY_LOGIN, &login)? {
-            Some(user) => end_sessions_of(tx, &who, user, None),
-            None => Ok(0),
+        self.store.write_freeing(move |tx| {
+            let id = tx.get(&USERS_BY_LOGIN, &login)?;
+            let Some(user) = id.map(|id| tx.get(&USERS, &id)).transpose()?.flatten() else {
+                return Ok(0);
+            };
+            users::outranks(tx, &who, &user, tx.now())?;
+            end_sessions_of(tx, &who, user.id, None)
         })
     }
 

@@ -272,6 +272,7 @@ impl Begun {
             id: tx.new_id(),
             user: user.id,
             created_at: tx.now(),
+            began_at: tx.now(),
             expires_at: tx.now().plus(self.life),
             address: self.address,
             client: self.client,

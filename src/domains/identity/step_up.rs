@@ -1,5 +1,7 @@
 //! Proving again who one is: step-up, a fresh session for an old one, and a new password.
 
+use std::time::Duration;
+
 use zeroize::Zeroizing;
 
 use super::records::{SESSIONS, Session, USERS, User, Way};
@@ -63,14 +65,19 @@ impl Identity {
         caller.not_held()?;
         let (user, old) = self.own_session(caller)?;
         let (who, life) = (caller.clone(), self.life());
+        let most = Duration::from_hours(24 * self.settings.sign_in_days);
         let address = caller.address.map(|a| a.to_string());
         let session = self.store.write_freeing(move |tx| {
             let old = tx.get(&SESSIONS, &old.id)?.ok_or_else(ended)?;
             let before = old.id;
+            let end = old.began_at.plus(most);
+            if tx.now() >= end {
+                return Err(ended());
+            }
             let session = Session {
                 id: tx.new_id(),
                 created_at: tx.now(),
-                expires_at: tx.now().plus(life),
+                expires_at: tx.now().plus(life).min(end),
                 address,
                 ..old
             };
@@ -141,8 +148,7 @@ impl Identity {
         deed: &'static str,
         wrong: impl FnOnce() -> Fault,
     ) -> Result<User, Fault> {
-        let login = names::fold(&user.username);
-        let knock = self.knock(caller, Some(&user), &login)?;
+        let knock = self.knock_in_session(caller, caller.session.ok_or_else(ended)?)?;
         let name = user.username.clone();
         let (user, verdict) = self.judged(&knock, Some(user), password)?;
         if let Some(user) = user.filter(|_| verdict != Verdict::Wrong) {

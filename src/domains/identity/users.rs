@@ -2,12 +2,15 @@
 
 use zeroize::Zeroizing;
 
+use super::api_keys::delete_keys_of;
+use super::guards::{Guard, Reach};
 use super::names::{
     check_email, check_language, check_name, check_names, check_password, fold, wrong,
 };
 use super::records::{LAST_LOGIN, ROLES, State, USERS, USERS_BY_LOGIN, USERS_BY_NUMBER, User};
 use super::sessions::end_sessions_of;
-use super::{Identity, places, roles, second_factor};
+use super::workstation::needs_password;
+use super::{Identity, guards, places, roles, second_factor};
 use crate::base::caller::{Caller, Right, Rights, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
@@ -129,14 +132,25 @@ impl Identity {
             told = Some(draft.password.clone());
         }
         self.check_draft(&draft)?;
-        self.may_give(caller, &draft.role, draft.is_system_admin)?;
-        if draft.is_system_admin || self.administers(&draft.role)? {
+        if draft.is_system_admin {
+            self.only_system_admin(caller)?;
+        }
+        let reaches_far = self.store.read(|view| {
+            let rights = rights_named(view, &draft.role)?;
+            roles::gives(view, caller, rights)?;
+            Ok(draft.is_system_admin || needs_password(rights))
+        })?;
+        if reaches_far {
             caller.fresh(self.clock.now())?;
         }
         let hash = self.hash(&draft.password)?;
-        let who = caller.clone();
-        let user =
-            self.store.write_once(caller, "user.add", move |tx| create(tx, &who, draft, hash))?;
+        let (who, guards) = (caller.clone(), self.guards());
+        let user = self.store.write_once(caller, "user.add", move |tx| {
+            // Asked again: the role, or the caller's own, may be another by now.
+            roles::gives(tx, &who, rights_named(tx, &draft.role)?)?;
+            guards::ask(&guards, tx, &who, &Reach::Role(draft.role.clone()))?;
+            create(tx, &who, draft, hash)
+        })?;
         // A request that is sent again finds the user of the first time, whose password is another.
         let fresh =
             told.filter(|word| self.desk.passwords.check(word, &user.password).unwrap_or_default());
@@ -223,9 +237,10 @@ impl Identity {
     /// `system_admin_required`; `step_up_required` for another's role, password or system rights.
     pub fn edit_user(&self, caller: &Caller, number: u64, edit: Edit) -> Result<Listed, Fault> {
         caller.require(Right::ManageRights)?;
+        let now = self.clock.now();
         let user = self.store.read(|view| {
             let user = by_number(view, number)?;
-            outranks(view, caller, &user)?;
+            outranks(view, caller, &user, now)?;
             Ok(user)
         })?;
         self.check_edit(&edit, &user)?;
@@ -234,13 +249,27 @@ impl Identity {
         if system.is_some() {
             self.only_system_admin(caller)?;
         }
-        if role.is_some() || system.is_some() || edit.password.is_some() {
-            caller.fresh(self.clock.now())?;
+        let opens = edit.active == Some(true) && !user.is_active();
+        let workstation = edit.workstation == Some(true) && !user.workstation;
+        let new_password = edit.password.is_some();
+        if role.is_some() || system.is_some() || new_password || opens || workstation {
+            caller.fresh(now)?;
         }
-        self.may_give(caller, role.unwrap_or(&user.role), system.unwrap_or_default())?;
         let hash = edit.password.as_ref().map(|password| self.hash(password)).transpose()?;
-        let who = caller.clone();
-        let user = self.store.write(move |tx| change(tx, &who, number, &edit, hash))?;
+        let (who, guards) = (caller.clone(), self.guards());
+        let user = self.store.write(move |tx| {
+            // Everything is asked here, since the hash took its time and others may have acted.
+            let user = by_number(tx, number)?;
+            outranks(tx, &who, &user, tx.now())?;
+            if let Some(role) = edit.role.as_ref().filter(|role| **role != user.role) {
+                roles::gives(tx, &who, rights_named(tx, role)?)?;
+                guards::ask(&guards, tx, &who, &Reach::Role(role.clone()))?;
+            }
+            if hash.is_some() {
+                take_in_hand(&guards, tx, &who, &user)?;
+            }
+            change(tx, &who, number, &edit, hash)
+        })?;
         self.listed(user)
     }
 
@@ -296,7 +325,7 @@ impl Identity {
         let who = caller.clone();
         self.store.write_freeing(move |tx| {
             let user = by_number(tx, number)?;
-            outranks(tx, &who, &user)?;
+            outranks(tx, &who, &user, tx.now())?;
             if matches!(who.who, Who::User { id, .. } if id == user.id) {
                 return Err(own_account());
             }
@@ -312,11 +341,15 @@ impl Identity {
     pub fn reset_password(&self, caller: &Caller, number: u64) -> Result<Told, Fault> {
         caller.require(Right::ManageRights)?;
         caller.fresh(self.clock.now())?;
-        self.store.read(|view| outranks(view, caller, &by_number(view, number)?))?;
+        let now = self.clock.now();
+        self.store.read(|view| outranks(view, caller, &by_number(view, number)?, now))?;
         let word = temporary()?;
         let hash = self.hash(&word)?;
-        let who = caller.clone();
+        let (who, guards) = (caller.clone(), self.guards());
         let user = self.store.write(move |tx| {
+            let user = by_number(tx, number)?;
+            outranks(tx, &who, &user, tx.now())?;
+            take_in_hand(&guards, tx, &who, &user)?;
             let edit = Edit { must_change_password: Some(true), ..Edit::default() };
             let user = change(tx, &who, number, &edit, Some(hash))?;
             tx.journal(&who, Deed::new("password.reset", &user.username))?;
@@ -342,24 +375,6 @@ impl Identity {
         }
         Err(Fault::forbidden("system_admin_required", "Only a system administrator may do this."))
     }
-
-    /// Whether a role's users administer users or the box.
-    fn administers(&self, role: &str) -> Result<bool, Fault> {
-        let role = self.store.read(|view| view.get(&ROLES, &role.to_owned()))?;
-        let rights = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
-        Ok(rights.holds(Right::ManageRights) || rights.holds(Right::AdminAccess))
-    }
-
-    /// Nobody gives a role beyond their own rights.
-    fn may_give(&self, caller: &Caller, role: &str, system: bool) -> Result<(), Fault> {
-        if system {
-            self.only_system_admin(caller)?;
-        }
-        let rights = self.store.read(|view| {
-            Ok(view.get(&ROLES, &role.to_owned())?.map(|role| roles::rights_of_role(&role)))
-        })?;
-        roles::holds(caller, rights.unwrap_or_default())
-    }
 }
 
 fn listed(reader: &impl Reader, user: User, now: Moment) -> Result<Listed, Fault> {
@@ -383,10 +398,38 @@ pub(super) fn own_account() -> Fault {
 ///
 /// # Errors
 /// `right_not_held`.
-pub(super) fn outranks(reader: &impl Reader, caller: &Caller, user: &User) -> Result<(), Fault> {
-    let role = reader.get(&ROLES, &user.role)?;
-    let of_role = role.map(|role| roles::rights_of_role(&role)).unwrap_or_default();
-    roles::holds(caller, if user.is_system_admin { Rights::EVERY } else { of_role })
+pub(super) fn outranks(
+    reader: &impl Reader,
+    caller: &Caller,
+    user: &User,
+    now: Moment,
+) -> Result<(), Fault> {
+    // What was lent to the user counts too: whoever signs in as it has that as well.
+    let (rights, _) = roles::rights_of(reader, user, now)?;
+    roles::holds(caller, rights)
+}
+
+/// What an administrator does who gives somebody else's account a new password: guards are asked, and
+/// the account's keys end, since whoever had it before may have made some.
+fn take_in_hand(
+    guards: &[Guard],
+    tx: &mut Tx<'_>,
+    caller: &Caller,
+    user: &User,
+) -> Result<(), Fault> {
+    if !matches!(caller.who, Who::User { id, .. } if id == user.id) {
+        guards::ask(guards, tx, caller, &Reach::User(user.id))?;
+        guards::ask(guards, tx, caller, &Reach::Role(user.role.clone()))?;
+    }
+    delete_keys_of(tx, caller, user.id, true).map(drop)
+}
+
+/// The rights of a role that has to be there.
+fn rights_named(reader: &impl Reader, role: &str) -> Result<Rights, Fault> {
+    match reader.get(&ROLES, &role.to_owned())? {
+        Some(role) => Ok(roles::rights_of_role(&role)),
+        None => Err(Fault::fields(vec![no_role(role)])),
+    }
 }
 
 /// Refuses a change that leaves the box without an administrator.
@@ -433,7 +476,12 @@ fn change(
     user.is_system_admin = edit.is_system_admin.unwrap_or(user.is_system_admin);
     user.workstation = edit.workstation.unwrap_or(user.workstation);
     if let Some(active) = edit.active {
-        user.state = if active { State::Active } else { State::Disabled };
+        user.state = match (active, old.state) {
+            (true, _) => State::Active,
+            // Who has left is not merely closed.
+            (false, State::Offboarded) => State::Offboarded,
+            (false, _) => State::Disabled,
+        };
     }
     let new_password = hash.is_some();
     if let Some(hash) = hash {
@@ -565,28 +613,4 @@ pub(super) fn create(
     }
     tx.journal(caller, Deed::new("user.add", &user.username).after(&Shown::of(&user)))?;
     Ok(user)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_of_the_keyboard_is_no_password() {
-        for plain in [
-            "aaaaaaaaaaaa",
-            "123456789012",
-            "098765432109",
-            "abcdefghijklm",
-            "ZYXWVUTSRQPO",
-            "azertyuiopqsdfg",
-            "QwertyUIOPasdf",
-            "éééééééééééé",
-        ] {
-            assert!(is_plain(plain), "{plain}");
-        }
-        for good in ["un mot de passe assez long", "aaaaaaaaaaab", "1234567890123456b", "a1a1a1"] {
-            assert!(!is_plain(good), "{good}");
-        }
-    }
 }

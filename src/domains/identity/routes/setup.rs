@@ -9,6 +9,7 @@ use utoipa_axum::routes;
 use zeroize::Zeroizing;
 
 use super::signing_in::{LoginAnswer, login_answer};
+use crate::base::caller::Who;
 use crate::base::clock::Moment;
 use crate::domains::identity::Identity;
 use crate::domains::identity::records::Way;
@@ -119,7 +120,12 @@ async fn set_up(
         };
         let user = desk.set_up(&caller, &body.token, answers)?;
         let shown = Credentials { client, ..Credentials::default() };
-        desk.begin(&caller, user, &shown, Way::Password)
+        let signed_in = desk.begin(&caller, user, &shown, Way::Password)?;
+        if caller.who == Who::Console {
+            // The command line goes on as the box's owner and leaves no session behind.
+            desk.terminate(&caller, signed_in.session)?;
+        }
+        Ok(signed_in)
     })
     .await?;
     Ok(login_answer(signed_in, peer))

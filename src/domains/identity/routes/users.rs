@@ -17,6 +17,7 @@ use crate::domains::identity::Identity;
 use crate::domains::identity::grants::GrantDraft;
 use crate::domains::identity::records::{Grant, State as UserState};
 use crate::domains::identity::users::{Draft, Edit, Listed, Told};
+use crate::web::extract::null_as_default;
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, run};
 
 pub(super) fn routes() -> OpenApiRouter<Identity> {
@@ -136,12 +137,15 @@ async fn list_users(
 struct AddUserBody {
     /// The name to sign in with; the e-mail address when left out.
     #[schema(required = false)]
+    #[serde(deserialize_with = "null_as_default")]
     username: String,
     /// How it is shown; the username when empty.
     #[schema(required = false)]
+    #[serde(deserialize_with = "null_as_default")]
     display_name: String,
     /// An e-mail address, or nothing.
     #[schema(required = false)]
+    #[serde(deserialize_with = "null_as_default")]
     email: String,
     /// The role's name; `viewer` when left out.
     role: Option<String>,
@@ -149,6 +153,7 @@ struct AddUserBody {
     role_name: Option<String>,
     /// The first password; a temporary one is made, and told once, when left out.
     #[schema(value_type = String, format = Password, required = false)]
+    #[serde(deserialize_with = "null_as_default")]
     password: Zeroizing<String>,
     /// Whether it must be changed at the first sign-in.
     #[schema(required = false)]

@@ -32,7 +32,7 @@ export const en: Words = {
   "switch.light": "Light",
   "switch.dark": "Dark",
 
-  "keys.title": "Keyboard keys",
+  "keys.title": "Keyboard shortcuts",
   "keys.or": "or",
   "keys.then": "then",
   "keys.search": "Go to the search field",
@@ -87,7 +87,7 @@ export const en: Words = {
   "setup.sitePreview": "At the top of every page:",
   "setup.adminTitle": "Who runs the box?",
   "setup.adminBody": "This first account may do everything. There is no default password.",
-  "setup.displayName": "Name shown",
+  "setup.displayName": "Display name",
   "setup.usernameMissing": "Choose a user name.",
   "setup.passwordHint": "At least {n} characters. A few words that have nothing to do with each other make a good password.",
   "setup.passwordShort": "At least {n} more characters.",

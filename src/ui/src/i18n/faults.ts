@@ -10,9 +10,11 @@ export function sentence(fault: { code: string; detail: string; retryAfter?: num
   return fault.retryAfter ? `${said} ${t("fault.retry", { pause: duration(fault.retryAfter) })}` : said;
 }
 
-/** A complaint about one field as a sentence. */
-export function complaint(field: FieldFault | undefined): string | undefined {
+/** A complaint about one field as a sentence; one made for the field of that name comes before one for every field. */
+export function complaint(field: FieldFault | undefined, name = ""): string | undefined {
   if (!field) return undefined;
+  const own = `field.${name}.${field.type}`;
+  if (has(own)) return t(own as Key);
   const key = `field.${field.type}`;
   return has(key) ? t(key as Key) : field.msg;
 }

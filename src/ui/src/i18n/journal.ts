@@ -10,10 +10,15 @@ export function deedName(deed: string): string {
   return has(key) ? t(key as Key) : deed;
 }
 
+function taskName(task: string): string {
+  const key = `task.${task}`;
+  return has(key) ? t(key as Key) : task;
+}
+
 /** Who did it, where that is no account. */
 export function whoName(link: { who: string; door: string }): string {
   if (link.who === "nobody") return t("journal.nobody");
-  if (link.door === "inside") return t("journal.box", { task: link.who });
+  if (link.door === "inside") return t("journal.box", { task: taskName(link.who) });
   return link.door === "console" ? t("journal.console") : link.who;
 }
 
@@ -25,8 +30,32 @@ export function stamp(at: string): string {
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
+/** What narrows a reading of the journal: `name=value`, and a value may hold spaces. */
+const NARROWED = / (\w+)=(.*?)(?= \w+=|$)/g;
+
+function narrowing(name: string, told: string): string {
+  if (name === "door") return doorName(told);
+  if (name !== "deed") return told;
+  // The filter by a noun ends in a point: all its deeds begin with it.
+  const noun = `noun.${told.replace(/\.$/, "")}`;
+  return has(noun) ? t(noun as Key) : deedName(told);
+}
+
+/** A reading as the journal keeps it, `journal who=paul door=key`, in words. */
+function readingName(reading: string): string {
+  const list = `reading.${reading.split(" ", 1)[0] ?? ""}`;
+  if (!has(list)) return reading;
+  const filters = [...reading.matchAll(NARROWED)].map(([, name = "", told = ""]) => {
+    const key = `filter.${name}`;
+    return t("journal.pair", { name: has(key) ? t(key as Key) : name, value: narrowing(name, told) });
+  });
+  return [t(list as Key), ...filters].join(", ");
+}
+
 /** An object by its name; an id is told by its end, which differs first. */
-export function objectName(object: string): { text: string; id: boolean } {
+export function objectName(object: string, deed: string): { text: string; id: boolean } {
+  if (deed === "activity.read") return { text: readingName(object), id: false };
+  if (deed.startsWith("role.")) return { text: roleName(object), id: false };
   return UUID.test(object) ? { text: `…${object.slice(-12)}`, id: true } : { text: object, id: false };
 }
 
@@ -50,6 +79,9 @@ const MOMENT = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}/;
 /** Moments that the journal keeps as the box counts them: milliseconds since 1970. */
 const COUNTED = /(?:_at|^until|^proved)$/;
 
+/** What one member of a list is, where it has words of its own. */
+const ONE_OF: Record<string, string> = { rights: "right", scopes: "scope", roles: "role" };
+
 function value(name: string, told: unknown): string {
   if (told === null || told === undefined || told === "") return "–";
   if (typeof told === "boolean") return t(told ? "yes" : "no");
@@ -59,10 +91,12 @@ function value(name: string, told: unknown): string {
     if (name === "role") return roleName(told);
     if (name === "right") return rightName(told);
     if (name === "scope") return scopeName(told);
+    if (name === "kind" && has(`keykind.${told}`)) return t(`keykind.${told}` as Key);
+    if (name === "way" && has(`way.${told}`)) return t(`way.${told}` as Key);
     if (name === "state" && has(`standing.${told}`)) return t(`standing.${told}` as Key);
     return told;
   }
-  if (Array.isArray(told)) return told.length === 0 ? "–" : told.map((one) => value(name === "rights" ? "right" : name === "scopes" ? "scope" : "", one)).join(", ");
+  if (Array.isArray(told)) return told.length === 0 ? "–" : told.map((one) => value(ONE_OF[name] ?? "", one)).join(", ");
   return JSON.stringify(told);
 }
 

@@ -15,10 +15,10 @@ const GROUPS: Group[] = [
     name: "planning",
     title: { fr: "Planning", en: "Planning" },
     rights: {
-      view_planning: { fr: "Voir les missions et les voyages", en: "See missions and voyages" },
+      view_planning: { fr: "Voir les missions et les voyages", en: "See missions and trips" },
       edit_planning: { fr: "Créer et modifier les missions", en: "Create and change missions" },
-      manage_voyages: { fr: "Créer et modifier les voyages", en: "Create and change voyages" },
-      generate_planning: { fr: "Remplir une journée à partir des voyages", en: "Fill a day from the voyages" },
+      manage_voyages: { fr: "Créer et modifier les voyages", en: "Create and change trips" },
+      generate_planning: { fr: "Remplir une journée à partir des voyages", en: "Fill a day from the trips" },
       edit_past_planning: { fr: "Modifier les missions passées", en: "Change missions of the past" },
       edit_past_planning_advanced: { fr: "Modifier les missions des périodes closes", en: "Change missions of closed periods" },
       view_drivers: { fr: "Voir les chauffeurs", en: "See drivers" },
@@ -40,7 +40,7 @@ const GROUPS: Group[] = [
     title: { fr: "Administration", en: "Administration" },
     rights: {
       manage_rights: { fr: "Gérer les comptes, les rôles et les sessions", en: "Manage accounts, roles and sessions" },
-      admin_access: { fr: "Régler la boîte", en: "Configure the box" },
+      admin_access: { fr: "Changer les réglages d’îlot", en: "Configure the box" },
       view_sauron: { fr: "Voir les sessions, l’activité et le journal", en: "See sessions, activity and the journal" },
       export_activity: { fr: "Exporter le journal", en: "Export the journal" },
       send_announcements: { fr: "Écrire à tout le monde", en: "Write to everyone" },
