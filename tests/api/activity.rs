@@ -435,17 +435,17 @@ fn an_export_that_was_cut_and_given_another_end_is_not_whole() {
             house.app().desks().activity.sign_head().unwrap();
         }
     }
-    let lines: Vec<Value> =
+    let file: Vec<Value> =
         exported(&house).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
     let texts = |lines: &[Value]| lines.iter().map(Value::to_string).collect::<Vec<_>>();
     let member = |name: &str| {
-        let found = lines.iter().filter(|line| line.get(name).is_some());
+        let found = file.iter().filter(|line| line.get(name).is_some());
         found.cloned().collect::<Vec<Value>>()
     };
     let (links, checkpoints) = (member("link"), member("checkpoint"));
-    assert!(checkpoints.len() >= 3 && verdict(&texts(&lines)).unwrap().findings.whole());
+    assert!(checkpoints.len() >= 3 && verdict(&texts(&file)).unwrap().findings.whole());
     let signed = checkpoints[1]["checkpoint"]["number"].as_u64().unwrap();
-    let own = &lines.last().unwrap()["trailer"]["signature"];
+    let own = &file.last().unwrap()["trailer"]["signature"];
     assert!(own.is_string());
     for kept in [signed, signed + 3, links.len() as u64 - 1] {
         let known: Vec<_> = checkpoints
@@ -455,7 +455,7 @@ fn an_export_that_was_cut_and_given_another_end_is_not_whole() {
             .collect();
         let at = usize::try_from(kept).unwrap();
         let end = |signature: &Value| {
-            let mut header = lines[0].clone();
+            let mut header = file[0].clone();
             header["header"]["last"] = json!(kept);
             let trailer = json!({"trailer": {"links": kept, "checkpoints": known.len(), "number": kept,
                 "hash": links[at - 1]["link"]["hash"], "signature": signature}});
@@ -478,12 +478,12 @@ fn an_export_that_was_cut_and_given_another_end_is_not_whole() {
         ("first", json!(2)),
         ("exported_at", json!("2026-01-15T08:00:00.001Z")),
     ] {
-        let mut changed = lines.clone();
+        let mut changed = file.clone();
         assert_ne!(changed[0]["header"][name], value);
         changed[0]["header"][name] = value;
         assert_eq!(first(&texts(&changed)).0, Wrong::ExportUnsigned, "{name}");
     }
-    let mut fewer = lines.clone();
+    let mut fewer = file.clone();
     fewer.last_mut().unwrap()["trailer"]["links"] = json!(1);
     assert_eq!(first(&texts(&fewer)).0, Wrong::ExportUnsigned);
 }
