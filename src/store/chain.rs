@@ -41,6 +41,8 @@ pub enum Wrong {
     Rewritten,
     /// The checkpoint of this number is not signed by this box's key.
     CheckpointForged,
+    /// The end of an exported file is not signed by this box's key, or is not the end it names.
+    ExportUnsigned,
 }
 
 impl Wrong {
@@ -54,6 +56,7 @@ impl Wrong {
             Self::Cut => "cut",
             Self::Rewritten => "rewritten",
             Self::CheckpointForged => "checkpoint_forged",
+            Self::ExportUnsigned => "export_unsigned",
         }
     }
 }
@@ -229,6 +232,11 @@ impl Walk {
     /// Names a checkpoint whose signature is not good.
     pub fn forged(&mut self, number: u64, at: Option<Moment>) {
         self.name(Offence { number, wrong: Wrong::CheckpointForged, deed: None, at });
+    }
+
+    /// Says that a file's end, at link `number`, is not signed: it may have been written anew.
+    pub fn unsigned(&mut self, number: u64, at: Option<Moment>) {
+        self.name(Offence { number, wrong: Wrong::ExportUnsigned, deed: None, at });
     }
 
     /// Links whose numbers were moved along by an insertion or a deletion still have the hashes of their

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ilot::base::caller::Caller;
 use ilot::domains::activity::SAME_READING;
 use ilot::domains::activity::auditing::verify_file;
-use ilot::domains::activity::records::{CHECKPOINTS, REQUESTS};
+use ilot::domains::activity::records::{CHECKPOINTS, REQUESTS, VERIFIED};
 use ilot::domains::activity::verification::Verdict;
 use ilot::store::chain::Wrong;
 use ilot::store::journal::{JOURNAL, Link, links};
@@ -425,6 +425,69 @@ fn an_export_is_verified_away_from_the_box() {
     assert_eq!(first(&foreign).0, Wrong::CheckpointForged);
 }
 
+/// Somebody without the key keeps the beginning, up to a checkpoint or not, and writes another end.
+#[test]
+fn an_export_that_was_cut_and_given_another_end_is_not_whole() {
+    let (house, _) = House::ready();
+    for n in 0..120 {
+        act(&house, "mission.edit", &n.to_string(), &json!({}));
+        if n == 7 || n == 13 {
+            house.app().desks().activity.sign_head().unwrap();
+        }
+    }
+    let file: Vec<Value> =
+        exported(&house).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let texts = |lines: &[Value]| lines.iter().map(Value::to_string).collect::<Vec<_>>();
+    let member = |name: &str| {
+        let found = file.iter().filter(|line| line.get(name).is_some());
+        found.cloned().collect::<Vec<Value>>()
+    };
+    let (links, checkpoints) = (member("link"), member("checkpoint"));
+    assert!(checkpoints.len() >= 3 && verdict(&texts(&file)).unwrap().findings.whole());
+    let signed = checkpoints[1]["checkpoint"]["number"].as_u64().unwrap();
+    let own = &file.last().unwrap()["trailer"]["signature"];
+    assert!(own.is_string());
+    for kept in [signed, signed + 3, links.len() as u64 - 1] {
+        let known: Vec<_> = checkpoints
+            .iter()
+            .filter(|line| line["checkpoint"]["number"].as_u64() <= Some(kept))
+            .cloned()
+            .collect();
+        let at = usize::try_from(kept).unwrap();
+        let end = |signature: &Value| {
+            let mut header = file[0].clone();
+            header["header"]["last"] = json!(kept);
+            let trailer = json!({"trailer": {"links": kept, "checkpoints": known.len(), "number": kept,
+                "hash": links[at - 1]["link"]["hash"], "signature": signature}});
+            [&[header], &links[..at], &known, &[trailer]].concat()
+        };
+        for signature in
+            [&Value::Null, own, &checkpoints[1]["checkpoint"]["signature"], &json!("=")]
+        {
+            assert_eq!(first(&texts(&end(signature))), (Wrong::ExportUnsigned, kept));
+        }
+        // As exports were once, without any.
+        let mut old = end(&Value::Null);
+        let trailer = old.last_mut().unwrap()["trailer"].as_object_mut().unwrap();
+        trailer.remove("signature");
+        assert_eq!(first(&texts(&old)), (Wrong::ExportUnsigned, kept));
+    }
+    // What the header says is signed with the end.
+    for (name, value) in [
+        ("last", json!(20)),
+        ("first", json!(2)),
+        ("exported_at", json!("2026-01-15T08:00:00.001Z")),
+    ] {
+        let mut changed = file.clone();
+        assert_ne!(changed[0]["header"][name], value);
+        changed[0]["header"][name] = value;
+        assert_eq!(first(&texts(&changed)).0, Wrong::ExportUnsigned, "{name}");
+    }
+    let mut fewer = file.clone();
+    fewer.last_mut().unwrap()["trailer"]["links"] = json!(1);
+    assert_eq!(first(&texts(&fewer)).0, Wrong::ExportUnsigned);
+}
+
 #[test]
 fn a_file_that_is_no_export_is_refused_with_its_line() {
     let (house, _) = House::ready();
@@ -543,4 +606,46 @@ fn the_background_walk_goes_on_where_it_ended_and_each_week_from_the_start() {
     act(&house, "name.add", "y", &json!({}));
     spoil(length(), "nobody");
     assert_eq!(turn().1, 1);
+}
+
+/// A box that was stopped, whose store was shortened to a link, head and checkpoints too, and begun again:
+/// only the walk that went along the lost links still knows of them.
+#[test]
+fn a_tail_taken_away_with_all_that_names_it_is_missed_by_who_walked_along_it() {
+    let (house, _) = House::ready();
+    let desk = &house.app().desks().activity;
+    let store = &house.app().desks().system.store;
+    let console = Caller::console("x");
+    let turn = || {
+        desk.walk(&ilot::base::tasks::Handle::unattended()).unwrap();
+        let verified = desk.chain_state(&console).unwrap().verified.unwrap();
+        (verified.head, verified.first.map(|o| (o.wrong, o.number)))
+    };
+    let end = store.journal_head();
+    assert_eq!(turn(), (end, None));
+    let lost = ilot::store::journal::Head { number: end.number + 3, hash: [7; 32] };
+    store
+        .write(move |tx| {
+            let mut verified = tx.get(&VERIFIED, &())?.unwrap();
+            verified.head = lost;
+            tx.put(&VERIFIED, &(), &verified)
+        })
+        .unwrap();
+    // At every later turn too: what is gone stays known.
+    for _ in 0..3 {
+        assert_eq!(turn(), (lost, Some((Wrong::Cut, end.number + 1))));
+    }
+    let health = house.app().desks().system.health.of("journal").unwrap();
+    assert!(health.detail.contains("was cut"), "{health:?}");
+    let found = |verdict: Verdict| verdict.findings.first().map(|o| (o.wrong, o.number));
+    // The verification is journaled itself, and takes the lost links' numbers one by one.
+    for added in 1..=5 {
+        let wanted = if added < 3 {
+            (Wrong::Cut, end.number + added + 1)
+        } else {
+            (Wrong::Rewritten, lost.number)
+        };
+        assert_eq!(found(desk.verify(&console).unwrap()), Some(wanted), "after {added}");
+        assert_eq!(turn(), (lost, Some(wanted)));
+    }
 }

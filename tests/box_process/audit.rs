@@ -9,7 +9,8 @@ use ilot::base::clock::MachineClock;
 use ilot::base::disk::MachineDisk;
 use ilot::base::health::Health;
 use ilot::base::tasks::Tasks;
-use ilot::store::journal::JOURNAL;
+use ilot::domains::activity::records::{VERIFIED, Verified};
+use ilot::store::journal::{Head, JOURNAL};
 use ilot::store::{Ground, Reader, Store, StoreOptions};
 
 use super::machine::Place;
@@ -53,6 +54,10 @@ fn the_journal_is_listed_exported_and_verified_by_the_line() {
             (&1.into(), &"edited".into())
         );
         assert!(place.ends(&["audit", "verify", path], 6).contains("user.odd"));
+        let later = text.replacen("\"exported_at\":\"2", "\"exported_at\":\"3", 1);
+        assert_ne!(later, text);
+        fs::write(&file, later).unwrap();
+        assert!(place.ends(&["audit", "verify", path], 6).contains("export_unsigned"));
         place.ends(&["audit", "verify", "/nonexistent"], 3);
         fs::write(&file, "nonsense").unwrap();
         place.ends(&["audit", "verify", path], 2);
@@ -91,6 +96,14 @@ fn a_copied_store_is_verified_without_its_box_and_stays_as_it_is() {
             tx.put(&JOURNAL, &2, &link)
         })
         .unwrap();
+    // A walk went along links of which nothing else is left.
+    let links = store.journal_head().number;
+    store
+        .write(move |tx| {
+            let head = Head { number: links + 5, hash: [7; 32] };
+            tx.put(&VERIFIED, &(), &Verified { head, ..Verified::default() })
+        })
+        .unwrap();
     // A copy of a store that nobody closed is mended aside, not where it lies.
     let torn = place.folder.path().join("torn.redb");
     fs::copy(&copy, &torn).unwrap();
@@ -101,6 +114,8 @@ fn a_copied_store_is_verified_without_its_box_and_stays_as_it_is() {
         let verdict = place.tells(&["audit", "verify", path], 6);
         assert_eq!(verdict["offences"][0]["number"], 2, "{verdict}");
         assert_eq!(verdict["offences"][0]["wrong"], "edited", "{verdict}");
+        assert_eq!(verdict["offences"][1]["number"], links + 1, "{verdict}");
+        assert_eq!(verdict["offences"][1]["wrong"], "cut", "{verdict}");
     }
     assert!(fs::read(&torn).unwrap() == before, "the copy was changed");
     fs::write(&torn, b"redb, but no store").unwrap();

@@ -5,8 +5,8 @@ use std::io::{BufRead, BufReader, Read, Seek};
 
 use data_encoding::BASE64;
 
-use super::checkpoints::{self, FORMAT};
-use super::ledger::{CheckpointLine, Header, Line, hash};
+use super::checkpoints::{self, End, FORMAT};
+use super::ledger::{CheckpointLine, Header, Line, Trailer, hash};
 use super::records::Checkpoint;
 use super::verification::Verdict;
 use crate::base::clock::Moment;
@@ -24,6 +24,8 @@ struct Frame {
     header: Header,
     public: [u8; 32],
     trailer: Option<Head>,
+    /// Whether the trailer is signed, and is the end that the header names.
+    signed: bool,
     good: BTreeMap<u64, [u8; 32]>,
     forged: Vec<(u64, Moment)>,
     last: Option<(u64, Moment)>,
@@ -40,9 +42,13 @@ pub fn verify_file(file: impl Read + Seek) -> Result<Verdict, Fault> {
     let frame = frame(&mut file)?;
     file.rewind().map_err(|e| unreadable(&e))?;
     let whole = frame.trailer.is_some();
+    let unsigned = frame.trailer.filter(|_| !frame.signed);
     let mut walk = Walk::new(frame.trailer, frame.good);
     for (number, at) in frame.forged {
         walk.forged(number, Some(at));
+    }
+    if let Some(end) = unsigned {
+        walk.unsigned(end.number, Some(frame.header.exported_at));
     }
     let mut lines = Lines { file, number: 0, line: Vec::new() };
     while let Some(line) = lines.next()? {
@@ -126,7 +132,8 @@ fn frame<F: Read>(file: &mut BufReader<F>) -> Result<Frame, Fault> {
         .and_then(|key| key.try_into().ok())
         .ok_or_else(|| malformed(1, "holds no public key"))?;
     let (good, forged) = (BTreeMap::new(), Vec::new());
-    let mut frame = Frame { header, public, trailer: None, good, forged, last: None, torn: false };
+    let (trailer, last, signed, torn) = (None, None, false, false);
+    let mut frame = Frame { header, public, trailer, signed, good, forged, last, torn };
     loop {
         let Some(line) = lines.next()? else { return Ok(frame) };
         if frame.trailer.is_some() {
@@ -138,11 +145,7 @@ fn frame<F: Read>(file: &mut BufReader<F>) -> Result<Frame, Fault> {
         }
         match serde_json::from_slice::<Line>(line) {
             Ok(Line::Checkpoint(line)) => frame.checkpoint(line, lines.number)?,
-            Ok(Line::Trailer(trailer)) => {
-                let hash =
-                    hash(&trailer.hash).ok_or_else(|| malformed(lines.number, "holds no hash"))?;
-                frame.trailer = Some(Head { number: trailer.number, hash });
-            }
+            Ok(Line::Trailer(trailer)) => frame.end(&trailer, lines.number)?,
             Err(_) if frame.torn => {}
             _ => return Err(malformed(lines.number, "is not a line of this format")),
         }
@@ -150,6 +153,21 @@ fn frame<F: Read>(file: &mut BufReader<F>) -> Result<Frame, Fault> {
 }
 
 impl Frame {
+    fn end(&mut self, trailer: &Trailer, number: u64) -> Result<(), Fault> {
+        let hash = hash(&trailer.hash).ok_or_else(|| malformed(number, "holds no hash"))?;
+        let head = Head { number: trailer.number, hash };
+        let Header { exported_at, first, last, .. } = self.header;
+        let end = End { exported_at, first, head, links: trailer.links };
+        let signature = trailer.signature.as_ref();
+        let signature = signature.and_then(|text| BASE64.decode(text.as_bytes()).ok());
+        self.signed = last == head.number
+            && signature.is_some_and(|signature| {
+                checkpoints::is_end_signed(&self.public, &self.header.site, &end, &signature)
+            });
+        self.trailer = Some(head);
+        Ok(())
+    }
+
     fn checkpoint(&mut self, line: CheckpointLine, number: u64) -> Result<(), Fault> {
         if self.good.len() + self.forged.len() >= CHECKPOINTS_MAX {
             return Err(malformed(number, "is one checkpoint too many"));

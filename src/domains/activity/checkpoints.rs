@@ -1,8 +1,8 @@
 //! Signed checkpoints: the journal's end under the box's own Ed25519 key, so that a chain made anew shows.
 //!
 //! What is signed is four lines of text in the manner of C2SP's signed notes: the format with its version,
-//! the site, the number of the link, and its hash in base64. Keys are sealed under the root key. What a
-//! checkpoint does not prove: that none was taken away, and that whoever holds the folder *and* its root
+//! the site, the number of the link, and its hash in base64. The end of an export is signed likewise, with
+//! a first line of its own. Keys are sealed under the root key. What a checkpoint does not prove: that none was taken away, and that whoever holds the folder *and* its root
 //! key did not sign another chain. So the fingerprint, and now and then a number with its hash, belong on
 //! paper or at another site; an export kept elsewhere is both.
 
@@ -27,6 +27,8 @@ use crate::store::{Blob, Deed, Reader, Store, all, from};
 
 /// The format of what is signed, and of exports.
 pub const FORMAT: &str = "ilot-journal/1";
+/// What the signed end of an export begins with.
+const END_FORMAT: &str = "ilot-journal/1 export";
 /// The head is signed when it moved and the last checkpoint is this old.
 const SIGNED_EVERY: Duration = Duration::from_hours(1);
 /// Or when so many links have been written since.
@@ -44,6 +46,19 @@ pub(super) struct Signer {
     site: Id,
 }
 
+/// What an export says of itself at its end.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct End {
+    /// When it was made.
+    pub(super) exported_at: Moment,
+    /// The number of its first link.
+    pub(super) first: u64,
+    /// Its last link.
+    pub(super) head: Head,
+    /// How many links it has.
+    pub(super) links: u64,
+}
+
 /// A public key as people compare it: the SHA-256 of its bytes, hexadecimal.
 pub fn fingerprint(public: &[u8; 32]) -> String {
     data_encoding::HEXLOWER.encode(&Sha256::digest(public))
@@ -52,6 +67,19 @@ pub fn fingerprint(public: &[u8; 32]) -> String {
 /// The text that is signed.
 fn note(site: &str, number: u64, hash: &[u8; 32]) -> String {
     format!("{FORMAT}\n{site}\n{number}\n{}\n", BASE64.encode(hash))
+}
+
+/// The text that is signed at the end of an export. Its first line is no checkpoint's, so that neither
+/// signature passes for the other.
+fn end_note(site: &str, end: &End) -> String {
+    let End { exported_at, first, head, links } = end;
+    let (number, hash) = (head.number, BASE64.encode(&head.hash));
+    format!("{END_FORMAT}\n{site}\n{}\n{first}\n{number}\n{hash}\n{links}\n", exported_at.0)
+}
+
+/// Whether `signature` is that of `public` under the end of an export of `site`.
+pub(super) fn is_end_signed(public: &[u8; 32], site: &str, end: &End, signature: &[u8]) -> bool {
+    signing::verify(public, end_note(site, end).as_bytes(), signature)
 }
 
 /// Whether `checkpoint` is signed by `public` for `site`.
@@ -104,6 +132,18 @@ pub struct Sorted {
     pub last: Option<(u64, Moment)>,
 }
 
+impl Sorted {
+    /// The same with a link that an earlier walk found in its place: who takes the tail away with its
+    /// checkpoints and the head leaves nothing else that remembers it.
+    #[must_use]
+    pub(super) fn remembering(mut self, head: Head) -> Self {
+        if head.number > 0 {
+            self.good.entry(head.number).or_insert(head.hash);
+        }
+        self
+    }
+}
+
 impl Signer {
     /// Reads the key, or makes it.
     pub(super) fn open(store: &Store, root: &RootKey) -> Result<Self, Fault> {
@@ -128,6 +168,12 @@ impl Signer {
 
     pub(super) fn name(&self) -> String {
         self.key.name()
+    }
+
+    /// Signs the end of an export.
+    pub(super) fn sign_end(&self, end: &End) -> Result<Vec<u8>, Fault> {
+        let text = end_note(&self.site.to_string(), end);
+        Ok(self.key.sign(text.as_bytes())?.to_vec())
     }
 
     fn sign(&self, head: Head, at: Moment) -> Result<Checkpoint, Fault> {

@@ -1,8 +1,8 @@
 //! The journal outside of the box: one JSON line a link, with signed checkpoints and an end.
 //!
 //! `ilot-journal/1` is UTF-8 text, a line a JSON object with one member that says what it is: `header`
-//! first, then every `link` in order, every `checkpoint`, and a `trailer` at the end, by which a file
-//! that was cut is known. Hashes are hexadecimal; moments stand as RFC 3339 for people and as
+//! first, then every `link` in order, every `checkpoint`, and a signed `trailer` at the end, by which a
+//! file that was cut is known, even if whoever cut it wrote another end. Hashes are hexadecimal; moments stand as RFC 3339 for people and as
 //! milliseconds for the hash, and must agree; the states before and after are the very texts that were
 //! hashed.
 
@@ -12,7 +12,7 @@ use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
 use super::Activity;
-use super::checkpoints::FORMAT;
+use super::checkpoints::{End, FORMAT};
 use super::records::CHECKPOINTS;
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
@@ -22,6 +22,8 @@ use crate::store::journal::{Head, JOURNAL, Link, SHAPE};
 use crate::store::table::read_key;
 use crate::store::{Deed, Reader, Record, from};
 
+/// The link an export begins with.
+const FIRST: u64 = 1;
 /// Bytes after which a part of an export is sent.
 const PART_BYTES: usize = 256 << 10;
 
@@ -85,7 +87,7 @@ pub(super) struct CheckpointLine {
     pub(super) signature: String,
 }
 
-/// The end, so that a cut file is known.
+/// The end, signed, so that a cut file is known.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Trailer {
@@ -93,6 +95,10 @@ pub(super) struct Trailer {
     pub(super) checkpoints: u64,
     pub(super) number: u64,
     pub(super) hash: String,
+    /// Over the format, the site, the moment, the first number and this end, base64; exports had none
+    /// once, and are told to be unsigned.
+    #[serde(default)]
+    pub(super) signature: Option<String>,
 }
 
 impl From<Link> for LinkLine {
@@ -197,7 +203,7 @@ impl Activity {
             exported_at: now,
             public_key: BASE64.encode(&self.desk.signer.public()),
             key: self.desk.signer.name(),
-            first: 1,
+            first: FIRST,
             last: signed.number,
         };
         Ok(Export {
@@ -225,7 +231,7 @@ impl Export {
         match std::mem::replace(&mut self.stage, Stage::Done) {
             Stage::Header(header) => {
                 write(&mut part, &Line::Header(header))?;
-                self.stage = Stage::Links(1);
+                self.stage = Stage::Links(FIRST);
             }
             Stage::Links(first) => {
                 let next = self.links(first, &mut part)?;
@@ -236,11 +242,15 @@ impl Export {
                 self.stage = next.map_or(Stage::Trailer, Stage::Checkpoints);
             }
             Stage::Trailer => {
+                let (exported_at, links) = (self.began, self.head.number);
+                let end = End { exported_at, first: FIRST, head: self.head, links };
+                let signature = self.desk.desk.signer.sign_end(&end)?;
                 let trailer = Trailer {
-                    links: self.head.number,
+                    links,
                     checkpoints: self.checkpoints,
                     number: self.head.number,
                     hash: HEXLOWER.encode(&self.head.hash),
+                    signature: Some(BASE64.encode(&signature)),
                 };
                 write(&mut part, &Line::Trailer(trailer))?;
             }

@@ -61,7 +61,7 @@ pub struct Hour {
 /// How far the chain was found whole, and what was found otherwise.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {
-    /// The last link that was walked along.
+    /// The last link up to which a walk found the chain whole.
     pub head: Head,
     /// When the last walk ended.
     pub at: Moment,

@@ -90,7 +90,8 @@ impl Activity {
         };
         let who = caller.clone();
         self.store.write_freeing(move |tx| tx.journal(&who, Deed::new("activity.verify", "")))?;
-        let sorted = self.sorted(0)?;
+        let before = self.store.read(|view| view.get(&VERIFIED, &()))?.unwrap_or_default();
+        let sorted = self.sorted(0)?.remembering(before.head);
         let last_checkpoint = sorted.last;
         let findings = self.walk_on(Head::default(), sorted, || true)?.unwrap_or_default();
         self.remember(&findings, true)?;
@@ -114,7 +115,7 @@ impl Activity {
         let stale = now < before.whole_at || now.since(before.whole_at) >= WHOLE_EVERY;
         let whole = stale || before.count > 0 || !self.is_still(before.head)?;
         let start = if whole { Head::default() } else { before.head };
-        let sorted = self.sorted(start.number)?;
+        let sorted = self.sorted(start.number)?.remembering(before.head);
         let found = self.walk_on(start, sorted, || handle.pause(PACE))?;
         found.map_or(Ok(()), |findings| self.remember(&findings, whole))
     }
@@ -158,7 +159,8 @@ impl Activity {
     }
 
     /// Keeps what a walk found, and tells the health board. A walk along a part of the chain does not
-    /// take back what one along the whole of it found meanwhile.
+    /// take back what one along the whole of it found meanwhile, and what was found whole once stays
+    /// known when less is left: a tail that is gone is named at every later walk too.
     fn remember(&self, findings: &Findings, whole: bool) -> Result<(), Fault> {
         let (now, first) = (self.clock.now(), findings.first().cloned());
         let (head, count) = (findings.last, findings.count);
@@ -167,6 +169,8 @@ impl Activity {
             if !whole && count == 0 && before.count > 0 {
                 return Ok(before);
             }
+            let further = count == 0 && head.number >= before.head.number;
+            let head = if further { head } else { before.head };
             let whole_at = if whole { now } else { before.whole_at };
             let verified = Verified { head, at: now, whole_at, count, first };
             tx.put(&VERIFIED, &(), &verified)?;
@@ -204,6 +208,8 @@ pub fn verify_copy(copy: &Copy) -> Result<Verdict, Fault> {
         Some(public) => copy.read(|view| checkpoints::sorted(view, public, &site, 0))?,
         None => Sorted::default(),
     };
+    let before = copy.read(|view| view.get(&VERIFIED, &()))?.unwrap_or_default();
+    let sorted = sorted.remembering(before.head);
     let mut walk = Walk::new(None, sorted.good);
     for (number, at) in sorted.forged {
         walk.forged(number, Some(at));

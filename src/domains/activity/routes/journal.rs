@@ -127,7 +127,8 @@ impl From<Link> for LinkView {
 pub struct OffenceView {
     /// The number of the link it shows at.
     number: u64,
-    /// `edited`, `deleted`, `inserted`, `reordered`, `cut`, `rewritten` or `checkpoint_forged`.
+    /// `edited`, `deleted`, `inserted`, `reordered`, `cut`, `rewritten`, `checkpoint_forged`, or (of an
+    /// exported file) `export_unsigned`.
     wrong: &'static str,
     /// The link's deed, where it can be read.
     deed: Option<String>,
