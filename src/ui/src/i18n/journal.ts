@@ -25,9 +25,25 @@ export function stamp(at: string): string {
 
 const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-/** An object by its name; an id is told by its end, which differs first. */
-export function objectName(object: string): { text: string; id: boolean } {
+/** Under which of these a thing is known best, in this order. */
+const NAMED_BY = ["name", "display_name", "username", "email"];
+
+/** An object by its name, or by the one that the deed tells of it; an id is told by its end, which differs first. */
+export function objectName({ object, before, after }: { object: string; before?: unknown; after?: unknown }): { text: string; id: boolean } {
+  if (UUID.test(object)) {
+    for (const state of [after, before]) {
+      const told = members(state);
+      const name = NAMED_BY.map((one) => told?.[one]).find((one) => typeof one === "string" && one !== "");
+      if (name) return { text: name as string, id: false };
+    }
+  }
   return UUID.test(object) ? { text: `…${object.slice(-12)}`, id: true } : { text: object, id: false };
+}
+
+/** The two roles of a deed that changed somebody's, by their names on the wire. */
+export function roleChange(link: { deed: string; before?: unknown; after?: unknown }): { from: string; to: string } | null {
+  const [from, to] = [members(link.before)?.role, members(link.after)?.role];
+  return link.deed.startsWith("user.") && typeof from === "string" && typeof to === "string" && from !== to ? { from, to } : null;
 }
 
 export function doorName(door: string): string {

@@ -34,7 +34,7 @@ function leaves(url: URL): boolean {
  * Goes to an address inside the pages, such as `/ui/search?q=…`. Where something would be lost the reader is asked
  * before, unless the page itself goes on: with `replace`, or when it is `sure`.
  */
-export function go(address: string, { replace = false, sure = replace } = {}): void {
+export function go(address: string, { replace = false, sure = replace }: { replace?: boolean; sure?: boolean } = {}): void {
   const url = new URL(address, location.href);
   if (url.href === location.href) return;
   if (!sure && leaves(url)) {
