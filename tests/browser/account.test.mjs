@@ -329,10 +329,11 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
       assert.equal(calls, wanted);
     };
     await after(0, 1);
-    await after(4_900, 1);
-    await after(1_500, 2);
-    await after(9_900, 2);
-    await after(2_800, 3);
+    // The pauses are 5 s, 10 s and so on, each up to a quarter longer; the page's clock also goes by itself.
+    await after(4_000, 1);
+    await after(2_500, 2);
+    await after(6_000, 2);
+    await after(7_000, 3);
     assert.ok(await there.isVisible());
     assert.equal(await other.locator(".notices .item").count(), 0);
     await other.close();
