@@ -71,6 +71,7 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await page.locator("header details > summary").click();
     await button(fr["menu.leave"]).click();
     await heading(fr["login.title"]).waitFor();
+    assert.equal(await page.getByText(fr["fault.session_ended"]).count(), 0, "who signs out is not told that the session ended");
   }
   /** The password again, where the box wants it. */
   async function confirmIfAsked(password, what) {
@@ -155,8 +156,23 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     for await (const chunk of await file.createReadStream()) chunks.push(chunk);
     const sheet = Buffer.concat(chunks).toString("utf8");
     assert.ok(codes.every((code) => sheet.includes(code)) && sheet.includes("paul"));
+
+    // The codes are not lost by a click, a step back or a closed tab.
+    const leaving = page.getByRole("dialog", { name: fr["recovery.leaving"] });
+    for (const go of [() => page.getByRole("link", { name: fr["nav.home"], exact: true }).click(), () => page.evaluate(() => history.back())]) {
+      await go();
+      await leaving.waitFor();
+      await wellMade("the question before the codes are left");
+      await button(fr["recovery.back"], leaving).click();
+      await leaving.waitFor({ state: "detached" });
+      assert.equal(new URL(page.url()).pathname, "/ui/account");
+      assert.deepEqual(await list.getByRole("listitem").allInnerTexts(), codes);
+    }
+    const closes = () => page.evaluate(() => dispatchEvent(new Event("beforeunload", { cancelable: true })));
+    assert.equal(await closes(), false, "the browser asks before the tab is closed");
     await button(fr["recovery.kept"]).click();
     await page.locator("#factor").getByText(fr["factor.on"], { exact: true }).waitFor();
+    assert.equal(await closes(), true, "codes that are kept hold nobody back");
     await page.getByText(fr["recovery.left.other"].replace("{n}", codes.length).replace("{total}", codes.length)).waitFor();
   });
 
@@ -279,8 +295,8 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     const name = field(fr["setup.displayName"]);
     await name.fill("Paul Lenoir-Vidal");
     await ask("POST", "/admin/sessions/disconnect/paul");
-    await button(fr["account.save"]).click();
-    await heading(fr["login.title"]).waitFor();
+    // Nothing is clicked: the page hears of it.
+    await heading(fr["login.title"]).waitFor({ timeout: 3_000 });
     await page.getByText(fr["fault.session_ended"]).waitFor();
     assert.equal(new URL(page.url()).pathname, "/ui/account", "the place is kept");
     await wellMade("signing in again");
@@ -294,6 +310,33 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     assert.equal(await name.inputValue(), "Paul Lenoir-Vidal", "what was typed is kept");
     await button(fr["account.save"]).click();
     await page.getByText(fr["account.saved"]).waitFor();
+  });
+
+  test("a box that restarts is called again in growing pauses, and nobody is told", async () => {
+    const other = await context.newPage();
+    await other.clock.install();
+    let calls = 0;
+    await other.routeWebSocket(/\/ws$/, (line) => {
+      calls += 1;
+      line.close({ code: 1001, reason: "shutdown" });
+    });
+    await other.goto(`${box.url}/ui/account`);
+    const there = other.getByRole("heading", { name: fr["account.title"], exact: true });
+    await there.waitFor();
+    const after = async (ms, wanted) => {
+      await other.clock.runFor(ms);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(calls, wanted);
+    };
+    await after(0, 1);
+    // The pauses are 5 s, 10 s and so on, each up to a quarter longer; the page's clock also goes by itself.
+    await after(4_000, 1);
+    await after(2_500, 2);
+    await after(6_000, 2);
+    await after(7_000, 3);
+    assert.ok(await there.isVisible());
+    assert.equal(await other.locator(".notices .item").count(), 0);
+    await other.close();
   });
 
   test("an invitation leads to an account, signed in, and works once", async () => {

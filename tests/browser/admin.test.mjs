@@ -210,6 +210,42 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     assert.equal(await row("chef_de_quai").count(), 0);
   });
 
+  test("changes that are not saved are not lost in silence", async () => {
+    const asked = page.getByRole("dialog", { name: fr["guard.unsaved"] });
+    const tab = page.getByRole("navigation", { name: fr["nav.admin"] }).getByRole("link", { name: fr["desk.sessions"] });
+    const planner = (await good("GET", "/admin/roles")).find((role) => role.name === "planner");
+    await visit("/ui/admin/roles");
+    await page.getByRole("main").locator(`a[href="/ui/admin/roles/${planner.id}"]`).first().click();
+    const right = page.locator("fieldset").getByRole("checkbox", { checked: true }).first();
+    await right.waitFor();
+    const path = new URL(page.url()).pathname;
+    const held = page.locator("fieldset").getByRole("checkbox", { checked: true });
+    const count = await held.count();
+    await right.uncheck();
+    for (const go of [() => tab.click(), () => page.evaluate(() => history.back())]) {
+      await go();
+      await asked.waitFor();
+      await button(fr["guard.stay"], asked).click();
+      await asked.waitFor({ state: "detached" });
+      assert.equal(new URL(page.url()).pathname, path);
+      assert.equal(await held.count(), count - 1);
+    }
+    await page.evaluate(() => history.back());
+    await button(fr["guard.leave"], asked).click();
+    await page.waitForURL("**/ui/admin/roles");
+    // An account's page asks the same, and lets go of what is as it was.
+    await visit(`/ui/admin/users/${people["n.rousseau"]}`);
+    const name = field(fr["user.name"]);
+    await name.fill("Nadège R.");
+    await tab.click();
+    await button(fr["guard.stay"], asked).click();
+    assert.equal(await name.inputValue(), "Nadège R.");
+    await button(fr.undo).click();
+    await tab.click();
+    await page.waitForURL("**/ui/admin/sessions");
+    assert.equal(await asked.count(), 0);
+  });
+
   test("the administrator's rights are shown and cannot be taken", async () => {
     const fixed = (await good("GET", "/admin/roles")).find((role) => role.name === "admin");
     await visit(`/ui/admin/roles/${fixed.id}`);
@@ -289,6 +325,34 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     await page.locator("ol.entries li").filter({ hasText: "activity.read" }).first().waitFor();
   });
 
+  test("every filter of the journal is sent as it stands", async () => {
+    await visit("/ui/admin/journal");
+    const who = field(fr["journal.who"]);
+    await who.fill("claire");
+    await page.waitForURL(/who=claire/);
+    // At once after each other, before the emptied field has been sent.
+    await who.fill("");
+    await field(fr["journal.what"]).selectOption("user.");
+    await page.waitForURL((url) => url.searchParams.get("deed") === "user.");
+    await page.waitForTimeout(600);
+    assert.equal(await who.inputValue(), "");
+    assert.equal(new URL(page.url()).searchParams.get("who"), null);
+    assert.equal(new URL(page.url()).searchParams.get("deed"), "user.");
+  });
+
+  test("a changed role is told in its row, and found by a filter of its own", async () => {
+    await field(fr["journal.what"]).selectOption({ label: fr["journal.roleChanges"] });
+    const entries = page.locator("ol.entries li");
+    await entries.first().getByText(say("journal.roleChanged", { from: "Planificateur", to: "Planificateur avancé" })).waitFor();
+    assert.equal(await entries.count(), 1);
+    await wellMade("the changes of roles");
+    await button(fr["journal.yesterday"]).click();
+    await page.getByText(fr["journal.noneFiltered"]).waitFor();
+    assert.equal(await button(fr["documents.unfilter"]).count(), 1);
+    await button(fr["documents.unfilter"]).click();
+    await entries.nth(1).waitFor();
+  });
+
   test("the signed journal leaves as a file", async () => {
     const [download] = await Promise.all([page.waitForEvent("download"), button(fr["journal.export"]).click()]);
     assert.match(download.suggestedFilename(), /\.ndjson$/);
@@ -325,7 +389,13 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     await theirs.waitForURL("**/ui/");
     assert.equal(await theirs.getByRole("link", { name: fr["nav.admin"] }).count(), 0);
     await theirs.goto(`${box.url}/ui/admin/users`);
-    await theirs.getByRole("alert").getByText(fr["fault.right_missing"]).waitFor();
+    await theirs.getByText(fr["desk.closed.manage_rights"]).waitFor();
+    assert.equal(await theirs.locator("main").getByRole("button").count(), 0, "nothing is offered that would be refused");
+    assert.equal(await theirs.getByRole("alert").count(), 0);
+    await theirs.goto(`${box.url}/ui/admin/journal`);
+    await theirs.getByText(fr["desk.closed.view_sauron"]).waitFor();
+    await theirs.getByRole("link", { name: fr["desk.home"] }).click();
+    await theirs.waitForURL("**/ui/");
     await other.close();
   });
 

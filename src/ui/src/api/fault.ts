@@ -53,6 +53,11 @@ export function isQuiet(fault: Fault): boolean {
   return fault.code === STEP_UP_CANCELLED || isLoss(fault) || isHold(fault);
 }
 
+/** Whether the box itself failed, so that its log has to be read: a refusal says all there is to know. */
+export function isTraced(fault: Fault): boolean {
+  return fault.requestId !== "" && fault.status >= 500;
+}
+
 /** Refusals with 401 that are about what was just typed; all others mean the box no longer knows this browser. */
 const TYPED = new Set(["bad_credentials", "second_factor_required", "second_factor_wrong"]);
 

@@ -266,6 +266,19 @@ export const fr = {
   "fault.token_malformed": "Cette preuve d’identité est illisible : reconnectez-vous.",
   "fault.token_not_yet": "Cette preuve d’identité n’est pas encore valable : l’horloge d’îlot a peut-être reculé. Reconnectez-vous.",
   "fault.token_signature": "La signature de cette preuve d’identité n’est pas bonne : reconnectez-vous.",
+
+  "guard.unsaved": "Quitter sans enregistrer ?",
+  "guard.stay": "Rester",
+  "guard.leave": "Quitter",
+  "recovery.leaving": "Vos codes de secours ne seront plus montrés. Les avez-vous gardés ?",
+  "recovery.back": "Revenir aux codes",
+  "enrol.open": "Ouvrir dans mon application",
+  "enrol.otherDevice": "Ou scannez ce code avec un autre appareil",
+  "recovery.sheetWhy": "Chaque code ouvre votre compte une fois, à la place du code à six chiffres, quand votre application est perdue. Cochez ceux qui ont servi.",
+  "invitation.home": "Aller à l’accueil",
+  "desk.closed.manage_rights": "Cette page est réservée à qui gère les comptes.",
+  "desk.closed.view_sauron": "Cette page est réservée à qui voit les sessions et le journal.",
+  "desk.home": "Retour à l’accueil",
 };
 
 type Sentences = Record<keyof typeof fr, string>;
@@ -536,4 +549,17 @@ export const en: Sentences = {
   "fault.token_malformed": "This proof of identity cannot be read: sign in again.",
   "fault.token_not_yet": "This proof of identity is not good yet: the box’s clock may have gone back. Sign in again.",
   "fault.token_signature": "The signature of this proof of identity is not good: sign in again.",
+
+  "guard.unsaved": "Leave without saving?",
+  "guard.stay": "Stay",
+  "guard.leave": "Leave",
+  "recovery.leaving": "Your recovery codes will not be shown again. Have you kept them?",
+  "recovery.back": "Back to the codes",
+  "enrol.open": "Open in my app",
+  "enrol.otherDevice": "Or scan this code with another device",
+  "recovery.sheetWhy": "Each code opens your account once, in place of the six-figure code, when your app is lost. Tick those you have used.",
+  "invitation.home": "Go to the home page",
+  "desk.closed.manage_rights": "This page is for those who manage accounts.",
+  "desk.closed.view_sauron": "This page is for those who see sessions and the journal.",
+  "desk.home": "Back to the home page",
 };

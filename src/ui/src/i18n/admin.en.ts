@@ -572,4 +572,13 @@ export const en: AdminWords = {
   "scope.memory": "Memory of the assistant",
   "scope.plugins": "Use plugins",
   "scope.rag": "Read documents",
+
+  "invite.loopback": "This link works on this machine only: open the page by its network address.",
+  "journal.roleChanged": "Role changed: {from} → {to}",
+  "journal.roleChanges": "Role changes",
+  "journal.roleChangesNote": "Shown among the entries loaded; “Older” looks for more.",
+  "journal.today": "Today",
+  "journal.yesterday": "Yesterday",
+  "journal.week": "7 days",
+  "journal.days": "Period",
 };

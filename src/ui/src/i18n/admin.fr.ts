@@ -575,6 +575,15 @@ export const fr = {
   "scope.memory": "Mémoire de l’assistant",
   "scope.plugins": "Utiliser les extensions",
   "scope.rag": "Lire les documents",
+
+  "invite.loopback": "Ce lien ne marche que sur cette machine : ouvrez la page par l’adresse du réseau.",
+  "journal.roleChanged": "Rôle changé : {from} → {to}",
+  "journal.roleChanges": "Changements de rôle",
+  "journal.roleChangesNote": "Montrés parmi les entrées chargées ; « Plus anciennes » en cherche d’autres.",
+  "journal.today": "Aujourd’hui",
+  "journal.yesterday": "Hier",
+  "journal.week": "7 jours",
+  "journal.days": "Période",
 };
 
 export type AdminWords = Record<keyof typeof fr, string>;

@@ -52,11 +52,27 @@ function readingName(reading: string): string {
   return [t(list as Key), ...filters].join(", ");
 }
 
-/** An object by its name; an id is told by its end, which differs first. */
-export function objectName(object: string, deed: string): { text: string; id: boolean } {
+/** Under which of these a thing is known best, in this order. */
+const NAMED_BY = ["name", "display_name", "username", "email"];
+
+/** An object by its name, or by the one that the deed tells of it; an id is told by its end, which differs first. */
+export function objectName({ object, deed, before, after }: { object: string; deed: string; before?: unknown; after?: unknown }): { text: string; id: boolean } {
   if (deed === "activity.read") return { text: readingName(object), id: false };
   if (deed.startsWith("role.")) return { text: roleName(object), id: false };
+  if (UUID.test(object)) {
+    for (const state of [after, before]) {
+      const told = members(state);
+      const name = NAMED_BY.map((one) => told?.[one]).find((one) => typeof one === "string" && one !== "");
+      if (name) return { text: name as string, id: false };
+    }
+  }
   return UUID.test(object) ? { text: `…${object.slice(-12)}`, id: true } : { text: object, id: false };
+}
+
+/** The two roles of a deed that changed somebody's, by their names on the wire. */
+export function roleChange(link: { deed: string; before?: unknown; after?: unknown }): { from: string; to: string } | null {
+  const [from, to] = [members(link.before)?.role, members(link.after)?.role];
+  return link.deed.startsWith("user.") && typeof from === "string" && typeof to === "string" && from !== to ? { from, to } : null;
 }
 
 export function doorName(door: string): string {

@@ -125,6 +125,11 @@ export function roleName(name: string): string {
   return ROLES[name]?.[language.code] ?? name;
 }
 
+/** Roles in the order of what they are called, in the reader's language. */
+export function byName<Named extends { name: string }>(roles: readonly Named[]): Named[] {
+  return [...roles].sort((a, b) => roleName(a.name).localeCompare(roleName(b.name), language.code));
+}
+
 /** Rights in their groups and the groups' order; those the pages have no words for come last. */
 export function grouped(names: Iterable<string>): { name: string; title: string; rights: string[] }[] {
   const left = new Set(names);

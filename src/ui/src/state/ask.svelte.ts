@@ -8,6 +8,8 @@ export interface Question {
   plan?: string[];
   /** The deed, as a verb: it is what the button says. */
   action: string;
+  /** What the safe answer says, where that is more than "cancel". */
+  stay?: string;
   danger?: boolean;
 }
 

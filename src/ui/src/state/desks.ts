@@ -51,6 +51,11 @@ export function isDesk(name: string): boolean {
   return DESKS.some((desk) => desk.name === name);
 }
 
+/** The page of the administration at `path`, where this reader may not open it. */
+export function closedTo(reader: Reader, path: string): Desk | undefined {
+  return reader.me === null ? undefined : DESKS.find((desk) => desk.path.test(path) && !reader.may(desk.right));
+}
+
 /** Whether the reader may open any of them. */
 export function inside(reader: Reader): boolean {
   return reader.me !== null && desksOf(reader).length > 0;

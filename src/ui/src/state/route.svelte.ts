@@ -1,4 +1,5 @@
 // Where the reader is: the address bar is the truth, the pages follow it.
+import { guarded, mayLeave } from "./guard";
 
 export const BASE = "/ui";
 
@@ -16,18 +17,64 @@ class Route {
 
 export const route = new Route();
 
-/** Goes to an address inside the pages, such as `/ui/search?q=…`. */
-export function go(address: string, { replace = false } = {}): void {
+/** Each entry of the browser's history knows its place, so that a step back can be taken back. */
+interface Entry {
+  place: number;
+}
+const placeOf = (state: unknown): number | undefined => (state as Entry | null)?.place;
+let place = placeOf(history.state) ?? 0;
+if (placeOf(history.state) === undefined) history.replaceState({ place } satisfies Entry, "");
+
+/** A filter or a place in the page is no leave-taking. */
+function leaves(url: URL): boolean {
+  return guarded() && url.pathname !== route.url.pathname;
+}
+
+/**
+ * Goes to an address inside the pages, such as `/ui/search?q=…`. Where something would be lost the reader is asked
+ * before, unless the page itself goes on: with `replace`, or when it is `sure`.
+ */
+export function go(address: string, { replace = false, sure = replace }: { replace?: boolean; sure?: boolean } = {}): void {
   const url = new URL(address, location.href);
   if (url.href === location.href) return;
+  if (!sure && leaves(url)) {
+    void mayLeave().then((yes) => yes && go(address, { replace, sure: true }));
+    return;
+  }
   if (replace) history.replaceState(history.state, "", url);
-  else history.pushState(null, "", url);
+  else history.pushState({ place: ++place } satisfies Entry, "", url);
   route.url = url;
   if (!replace) scrollTo(0, 0);
 }
 
-addEventListener("popstate", () => {
-  route.url = new URL(location.href);
+/** Steps that this file takes itself through the history, and that nobody is asked about. */
+let own: "back" | "on" | null = null;
+
+addEventListener("popstate", (event) => {
+  const mine = own;
+  own = null;
+  if (mine === "back") return;
+  const url = new URL(location.href);
+  const to = placeOf(event.state);
+  if (to === undefined) {
+    // The browser made this entry itself, for a place in the page.
+    history.replaceState({ place: ++place } satisfies Entry, "");
+  } else {
+    const steps = to - place;
+    if (mine === null && steps !== 0 && leaves(url)) {
+      // The browser has gone already: back to where the reader was, and then the question.
+      own = "back";
+      history.go(-steps);
+      void mayLeave().then((yes) => {
+        if (!yes) return;
+        own = "on";
+        history.go(steps);
+      });
+      return;
+    }
+    place = to;
+  }
+  route.url = url;
 });
 
 /** Lets plain links work without loading the page again; anything unusual is left to the browser. */

@@ -18,6 +18,9 @@ class Session {
   /** Who was signed in last on this page: an open page waits for them alone. */
   owner = $state.raw<{ uuid: string; username: string } | null>(null);
 
+  /** The reader is signing out. */
+  leaving = $state(false);
+
   /** What has to be done before anything else. */
   get hold(): "change_password" | "enrol_second_factor" | null {
     const hold = this.me?.hold;
@@ -97,7 +100,13 @@ class Session {
   }
 
   async leave(): Promise<void> {
-    await answer(box.POST("/auth/logout"));
+    // The open line is closed first: it would tell the reader of the end that they ask for.
+    this.leaving = true;
+    try {
+      await answer(box.POST("/auth/logout"));
+    } finally {
+      this.leaving = false;
+    }
     this.forget();
     this.ended = null;
     this.owner = null;
