@@ -725,6 +725,30 @@ const GOLDEN: [&str; 7] = [
 
 const CHILD_FOLDER: &str = "ILOT_TEST_STORE_CHILD";
 
+#[test]
+fn a_chain_whose_head_was_taken_away_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = on_the_machine(folder.path(), &tasks());
+    for number in 0..3 {
+        store.write(numbered(number)).unwrap();
+    }
+    let head = store.journal_head();
+    store.close();
+    drop(store);
+    let path = folder.path().join("store.redb");
+    let heads = redb::TableDefinition::<&[u8], &[u8]>::new("store.heads");
+    let db = redb::Database::open(&path).unwrap();
+    let writing = db.begin_write().unwrap();
+    writing.open_table(heads).unwrap().retain(|_, _| false).unwrap();
+    writing.commit().unwrap();
+    drop(db);
+    let store = on_the_machine(folder.path(), &tasks());
+    assert_eq!(store.journal_head(), head);
+    store.write(numbered(9)).unwrap();
+    assert_eq!(store.journal_head().number, head.number + 1);
+    check_journal(&store);
+}
+
 fn on_the_machine(folder: &Path, tasks: &Tasks) -> Store {
     let clock = Arc::new(MachineClock);
     let health = Health::new(clock.clone());

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use redb::{Builder, Database, ReadableDatabase};
 
 use super::backend::{Backend, Fence, Traffic};
+use super::journal::{Head, JOURNAL};
 use super::meta::{BIRTH, CHAIN, GENESIS, Genesis, HEADS, NUMBERS, SEQ};
 use super::table::Record;
 use super::tx::Heads;
-use super::view::{Raw, Reader, View, broken};
+use super::view::{Raw, Reader, View, all, broken};
 use super::{Ground, StoreOptions, key};
 use crate::base::disk::Disk;
 use crate::base::fault::Fault;
@@ -88,7 +89,13 @@ pub(super) fn read_meta(db: &Database) -> Result<(Genesis, Heads), Fault> {
             .get(&GENESIS, &BIRTH.to_owned())?
             .ok_or_else(|| Fault::unavailable("store_damaged", "The store has no genesis row."))?;
         let seq = view.get(&NUMBERS, &SEQ.to_owned())?.unwrap_or(0);
-        let journal = view.get(&HEADS, &CHAIN.to_owned())?.unwrap_or_default();
+        let journal = match view.get(&HEADS, &CHAIN.to_owned())? {
+            Some(head) => head,
+            // A head that somebody took away must not let the chain begin anew over what is there.
+            None => view
+                .last(&JOURNAL, &all())?
+                .map_or_else(Head::default, |(number, link)| Head { number, hash: link.hash }),
+        };
         Ok((genesis, Heads { seq, journal }))
     })
 }
