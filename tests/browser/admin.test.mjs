@@ -195,7 +195,7 @@ describe("the administration", { skip: SKIP, concurrency: false }, () => {
     await wellMade("a new role");
     await field(fr["role.name"]).fill("Chef de quai");
     await button(fr["role.make"]).click();
-    await page.getByText(fr["field.string_pattern"]).waitFor();
+    await page.getByText(fr["field.role_name.string_pattern"]).waitFor();
     await field(fr["role.name"]).fill("chef_de_quai");
     await page.getByRole("checkbox", { checked: true }).first().uncheck();
     await button(fr["role.make"]).click();
