@@ -236,3 +236,22 @@ fn the_sample_depot_is_learned_whole() {
     }
     Place::new().ends(&["demo", "--from", "/nonexistent"], 3);
 }
+
+#[test]
+fn who_reads_the_first_line_alone_ends_the_command_quietly() {
+    use std::io::{BufRead, BufReader, Read};
+    let place = Place::new();
+    // The description of the routes is longer than a pipe holds unread.
+    let mut command = place.command(&["openapi"]);
+    let mut child = command
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(64, child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    assert!(child.wait().unwrap().success(), "{complaint}");
+    assert_eq!(complaint, "");
+}

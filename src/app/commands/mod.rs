@@ -164,6 +164,7 @@ pub fn main() -> ExitCode {
         }
     };
     let json = line.place.json;
+    end_with_the_pipe();
     match line.run() {
         Ok(exit) => ExitCode::from(exit as u8),
         Err(fault) => {
@@ -171,6 +172,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(exit_of(&fault) as u8)
         }
     }
+}
+
+/// Who reads with `| head` has read enough: a pipe that is closed ends the command without a word.
+fn end_with_the_pipe() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload().downcast_ref::<String>();
+        if words.is_some_and(|words| words.starts_with("failed printing to stdout")) {
+            std::process::exit(Exit::Done as i32);
+        }
+        usual(panic);
+    }));
 }
 
 impl Line {

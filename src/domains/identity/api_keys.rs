@@ -9,6 +9,7 @@ use super::names::{check_name, wrong};
 use super::records::{
     API_KEYS, API_KEYS_BY_HASH, API_KEYS_OF, API_KEYS_USED, ApiKey, KeyKind, USERS, User, Way,
 };
+use super::scopes::{Scope, WORDS, rights_of_key, rights_of_scope};
 use super::sessions::hold_when;
 use super::{Identity, roles, users};
 use crate::base::caller::{Caller, Door, Hold, Right, Rights, Who};
@@ -40,42 +41,6 @@ pub(super) const KEY_UNKNOWN: &str = "key_unknown";
 
 /// What a kiosk may do.
 const OF_KIOSKS: Rights = Rights::NONE.with(Right::PunchForOthers);
-
-/// Words that stand for rights, as the assistant's clients call their scopes (assistant.md §3.9).
-const WORDS: &[(&str, &[Right])] = &[
-    ("backup", &[Right::ManageBackups]),
-    ("chat", &[Right::UseAssistant]),
-    ("history", &[Right::UseAssistant]),
-    ("jobs", &[Right::ViewJobs]),
-    ("llm", &[Right::UseAssistant]),
-    ("memory", &[Right::UseAssistant]),
-    ("plugins", &[Right::UsePlugins]),
-    ("rag", &[Right::ReadDocuments]),
-];
-
-/// The rights that a scope stands for: a right's own name, or one of the words; none for neither.
-fn rights_of_scope(scope: &str) -> Option<Rights> {
-    if let Some(right) = Right::named(scope) {
-        return Some(Rights::NONE.with(right));
-    }
-    let word = WORDS.iter().find(|(word, _)| *word == scope);
-    word.map(|(_, rights)| rights.iter().copied().collect())
-}
-
-/// What a key may do at most; scopes of another version give nothing.
-pub fn rights_of_key(key: &ApiKey) -> Rights {
-    let each = key.scopes.iter().filter_map(|scope| rights_of_scope(scope));
-    each.fold(Rights::NONE, Rights::either)
-}
-
-/// A scope and the rights it stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope {
-    /// Its word.
-    pub name: &'static str,
-    /// Its rights.
-    pub rights: Rights,
-}
 
 /// A key to be.
 #[derive(Debug, Clone, Default)]
@@ -120,38 +85,16 @@ impl Identity {
     pub fn recognise_key(&self, caller: Caller, text: &str, door: Door) -> Result<Caller, Fault> {
         let now = self.clock.now();
         let hash = if looks_like_key(text) { self.hash_key(text)? } else { return Err(unknown()) };
-        let found = self.store.read(|view| {
-            let Some(id) = view.get(&API_KEYS_BY_HASH, &hash)? else { return Ok(None) };
-            let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
-            let owner = match view.get(&USERS, &key.owner)? {
-                Some(user) if key.kind == KeyKind::Person => {
-                    let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
-                    let hold = hold_when(view, &user, Way::Password, needs_factor)?;
-                    Some((user, rights, hold))
-                }
-                _ => None,
-            };
-            let touched = view.get(&API_KEYS_USED, &id)?;
-            Ok(Some((key, owner, touched)))
+        let (caller, id, touched) = self.store.read(|view| {
+            let id = view.get(&API_KEYS_BY_HASH, &hash)?.ok_or_else(unknown)?;
+            let key = view.get(&API_KEYS, &id)?.ok_or_else(unknown)?;
+            if (key.kind == KeyKind::Kiosk) != (door == Door::Kiosk) {
+                return Err(named("key_wrong_door", "This key is for another door."));
+            }
+            Ok((stands(view, caller, &key, now)?, id, view.get(&API_KEYS_USED, &id)?))
         })?;
-        let (key, owner, touched) = found.ok_or_else(unknown)?;
-        if (key.kind == KeyKind::Kiosk) != (door == Door::Kiosk) {
-            return Err(named("key_wrong_door", "This key is for another door."));
-        }
-        if key.expires_at.is_some_and(|end| end <= now) {
-            return Err(named("key_expired", "The API key has expired; make another."));
-        }
-        let caller = match (key.kind, owner) {
-            (KeyKind::Kiosk, _) => kiosk(caller, &key),
-            (KeyKind::Person, Some((user, rights, hold))) if user.is_active() => {
-                person(caller, &key, user, rights, hold)
-            }
-            (KeyKind::Person, _) => {
-                return Err(named("key_owner_closed", "The account of this key is closed."));
-            }
-        };
         if touched.is_none_or(|at| now.since(at) > TOUCH_EVERY) {
-            self.touch_key(key.id)?;
+            self.touch_key(id)?;
         }
         Ok(caller)
     }
@@ -181,18 +124,11 @@ impl Identity {
         self.store.read(|view| {
             let Some(key) = view.get(&API_KEYS, &id)? else { return Ok(None) };
             let until = key.expires_at.unwrap_or(Moment(i64::MAX));
-            if until <= now {
-                return Ok(None);
+            match stands(view, caller.clone(), &key, now) {
+                Ok(caller) => Ok(Some((caller, until))),
+                Err(fault) if fault.kind == Kind::Unauthenticated => Ok(None),
+                Err(fault) => Err(fault),
             }
-            if key.kind == KeyKind::Kiosk {
-                return Ok(Some((kiosk(caller.clone(), &key), until)));
-            }
-            let Some(user) = view.get(&USERS, &key.owner)?.filter(User::is_active) else {
-                return Ok(None);
-            };
-            let (rights, needs_factor) = roles::rights_of(view, &user, now)?;
-            let hold = hold_when(view, &user, Way::Password, needs_factor)?;
-            Ok(Some((person(caller.clone(), &key, user, rights, hold), until)))
         })
     }
 
@@ -394,6 +330,30 @@ struct Draft {
     ends: Option<Moment>,
 }
 
+/// The caller a key stands for at `now`.
+///
+/// # Errors
+/// `key_expired`, `key_owner_closed`.
+fn stands(
+    reader: &impl Reader,
+    caller: Caller,
+    key: &ApiKey,
+    now: Moment,
+) -> Result<Caller, Fault> {
+    if key.expires_at.is_some_and(|end| end <= now) {
+        return Err(named("key_expired", "The API key has expired; make another."));
+    }
+    if key.kind == KeyKind::Kiosk {
+        return Ok(kiosk(caller, key));
+    }
+    let owner = reader.get(&USERS, &key.owner)?.filter(User::is_active);
+    let user =
+        owner.ok_or_else(|| named("key_owner_closed", "The account of this key is closed."))?;
+    let (rights, needs_factor) = roles::rights_of(reader, &user, now)?;
+    let hold = hold_when(reader, &user, Way::Password, needs_factor)?;
+    Ok(person(caller, key, user, rights, hold))
+}
+
 fn kiosk(caller: Caller, key: &ApiKey) -> Caller {
     Caller {
         rights: OF_KIOSKS,
@@ -582,20 +542,6 @@ impl<'k> Shown<'k> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_scope_is_a_right_or_a_word_that_is_no_right() {
-        for right in Right::ALL {
-            assert_eq!(rights_of_scope(right.name()), Some(Rights::NONE.with(*right)));
-        }
-        for (word, rights) in WORDS {
-            assert!(Right::named(word).is_none() && !rights.is_empty(), "{word}");
-            assert!(rights.iter().all(|right| rights_of_scope(word).unwrap().holds(*right)));
-        }
-        for nonsense in ["", "HISTORY", "everything", "*", "view_planning "] {
-            assert_eq!(rights_of_scope(nonsense), None, "{nonsense}");
-        }
-    }
 
     #[test]
     fn only_a_key_looks_like_one() {

@@ -17,6 +17,7 @@ pub mod records;
 pub mod registration;
 pub mod roles;
 pub mod routes;
+pub mod scopes;
 pub mod second_factor;
 pub mod sessions;
 pub mod setup;

@@ -26,6 +26,8 @@ const FAILURES_MAX: u32 = 5;
 const FAILURES_WITHIN: Duration = Duration::from_mins(10);
 /// How long it is closed then.
 const CLOSED_FOR: Duration = Duration::from_mins(15);
+/// How soon somebody may try again whose other tries have not come to an end.
+const SOON: Duration = Duration::from_secs(1);
 
 impl SecondFactor {
     /// Whether a secret is in force.
@@ -70,25 +72,49 @@ pub(super) struct Tries(Mutex<HashMap<Id, Try>>);
 #[derive(Debug, Clone, Copy, Default)]
 struct Try {
     failures: u32,
+    /// Tries that have neither failed nor succeeded yet: many at once gain nothing.
+    under_way: u32,
     /// Boot clock of the first of them.
     since: Duration,
     /// Boot clock until which the factor is closed.
     until: Duration,
 }
 
+/// A try under way; it is over when it is dropped.
+pub(super) struct Turn<'t> {
+    tries: &'t Tries,
+    user: Id,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut tries = self.tries.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(one) = tries.get_mut(&self.user) {
+            one.under_way = one.under_way.saturating_sub(1);
+        }
+    }
+}
+
 impl Tries {
-    /// Refuses while the user's second factor is closed.
-    fn check(&self, clock: &dyn Clock, user: Id) -> Result<(), Fault> {
-        let tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let left = tries.get(&user).and_then(|t| t.until.checked_sub(clock.since_boot()));
-        match left.filter(|left| !left.is_zero()) {
-            Some(left) => Err(Fault::busy(
+    /// Lets a try begin, unless the user's second factor is closed, or would be if those under way fail.
+    fn enter(&self, clock: &dyn Clock, user: Id) -> Result<Turn<'_>, Fault> {
+        let now = clock.since_boot();
+        let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = tries.entry(user).or_default();
+        let mut left = one.until.saturating_sub(now);
+        let recent = if now.saturating_sub(one.since) > FAILURES_WITHIN { 0 } else { one.failures };
+        if left.is_zero() && one.under_way > 0 && recent + one.under_way >= FAILURES_MAX {
+            left = SOON;
+        }
+        if !left.is_zero() {
+            return Err(Fault::busy(
                 "too_many_attempts",
                 format!("Too many wrong codes; try again in {} s.", left.as_secs() + 1),
                 left + Duration::from_secs(1),
-            )),
-            None => Ok(()),
+            ));
         }
+        one.under_way += 1;
+        Ok(Turn { tries: self, user })
     }
 
     /// Counts a failure; the one that closes the factor says so instead of `wrong`.
@@ -97,13 +123,13 @@ impl Tries {
         let mut tries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let one = tries.entry(user).or_default();
         if one.failures == 0 || now.saturating_sub(one.since) > FAILURES_WITHIN {
-            *one = Try { failures: 0, since: now, until: Duration::ZERO };
+            *one = Try { failures: 0, since: now, until: Duration::ZERO, ..*one };
         }
         one.failures += 1;
         if one.failures < FAILURES_MAX {
             return wrong;
         }
-        *one = Try { failures: 0, since: now, until: now + CLOSED_FOR };
+        *one = Try { failures: 0, since: now, until: now + CLOSED_FOR, ..*one };
         Fault::forbidden(
             "second_factor_locked",
             format!(
@@ -172,7 +198,7 @@ impl Identity {
     /// `session_required`, `second_factor_not_pending`, `second_factor_wrong`, `second_factor_locked`,
     /// `too_many_attempts`.
     pub fn activate(&self, caller: &Caller, code: &str) -> Result<Codes, Fault> {
-        let user = self.trying(caller)?;
+        let (user, _turn) = self.trying(caller)?;
         let id = user.id;
         let codes = Vec::from(new_codes()?);
         let recovery = self.recovery_macs(id, &codes)?;
@@ -207,7 +233,7 @@ impl Identity {
     /// # Errors
     /// `session_required`, `second_factor_not_enrolled`, and as [`Identity::activate`].
     pub fn validate(&self, caller: &Caller, code: &str) -> Result<(), Fault> {
-        let user = self.trying(caller)?;
+        let (user, _turn) = self.trying(caller)?;
         let id = user.id;
         let (who, desk, code) = (caller.clone(), self.clone(), code.to_owned());
         let outcome = self.store.write(move |tx| {
@@ -223,7 +249,7 @@ impl Identity {
     /// # Errors
     /// As [`Identity::validate`].
     pub fn use_recovery(&self, caller: &Caller, code: &str) -> Result<usize, Fault> {
-        let user = self.trying(caller)?;
+        let (user, _turn) = self.trying(caller)?;
         let id = user.id;
         let (who, desk, code) = (caller.clone(), self.clone(), code.to_owned());
         let outcome = self.store.write(move |tx| {
@@ -313,18 +339,19 @@ impl Identity {
     }
 
     /// Whoever tries a code in a session of their own, unless no code of theirs is taken now.
-    fn trying(&self, caller: &Caller) -> Result<User, Fault> {
+    fn trying(&self, caller: &Caller) -> Result<(User, Turn<'_>), Fault> {
         let id = caller.in_person()?;
-        self.may_try_code(id)?;
-        self.user_of(id)?.ok_or_else(Fault::unauthenticated)
+        let turn = self.may_try_code(id)?;
+        Ok((self.user_of(id)?.ok_or_else(Fault::unauthenticated)?, turn))
     }
 
-    /// Refuses while no code of the user is taken.
+    /// Lets a user's code be tried, unless none is taken now. The turn is to be kept until the outcome
+    /// is [`Identity::counted`].
     ///
     /// # Errors
     /// `too_many_attempts`.
-    pub(super) fn may_try_code(&self, user: Id) -> Result<(), Fault> {
-        self.desk.tries.check(self.clock.as_ref(), user)
+    pub(super) fn may_try_code(&self, user: Id) -> Result<Turn<'_>, Fault> {
+        self.desk.tries.enter(self.clock.as_ref(), user)
     }
 
     /// What an outcome is after the failures before it were counted in, and written down: whoever fails
@@ -472,7 +499,7 @@ mod tests {
         let fail = || tries.failed(&clock, user, wrong_code()).code;
         for _ in 1..FAILURES_MAX {
             assert_eq!(fail(), "second_factor_wrong");
-            assert!(tries.check(&clock, user).is_ok());
+            assert!(tries.enter(&clock, user).is_ok());
         }
         // Those of long ago do not count.
         clock.pass(FAILURES_WITHIN + Duration::from_secs(1));
@@ -480,11 +507,20 @@ mod tests {
             assert_eq!(fail(), "second_factor_wrong");
         }
         assert_eq!(fail(), "second_factor_locked");
-        assert!(tries.check(&clock, other).is_ok());
+        assert!(tries.enter(&clock, other).is_ok());
         clock.pass(CLOSED_FOR.checked_sub(Duration::from_secs(1)).unwrap());
-        assert_eq!(tries.check(&clock, user).unwrap_err().code, "too_many_attempts");
+        assert_eq!(tries.enter(&clock, user).err().unwrap().code, "too_many_attempts");
         clock.pass(Duration::from_secs(1));
-        assert!(tries.check(&clock, user).is_ok());
+        assert!(tries.enter(&clock, user).is_ok());
         assert_eq!(fail(), "second_factor_wrong");
+    }
+
+    #[test]
+    fn many_tries_at_once_are_no_more_than_may_fail() {
+        let (tries, clock, user) = (Tries::default(), HeldClock::at(Moment(0)), Id([1; 16]));
+        let turns: Vec<_> = (0..20).filter_map(|_| tries.enter(&clock, user).ok()).collect();
+        assert_eq!(turns.len(), FAILURES_MAX as usize);
+        drop(turns);
+        assert!(tries.enter(&clock, user).is_ok());
     }
 }

@@ -131,12 +131,10 @@ impl Identity {
     ) -> Result<SignedIn, Fault> {
         let id = user.id;
         let enrolled = self.store.read(|view| second_factor::has_one(view, id))?;
-        if enrolled {
-            if shown.code.trim().is_empty() {
-                return Err(code_required());
-            }
-            self.may_try_code(id)?;
+        if enrolled && shown.code.trim().is_empty() {
+            return Err(code_required());
         }
+        let _turn = enrolled.then(|| self.may_try_code(id)).transpose()?;
         // The password is at hand this once: a weaker hash of it is replaced.
         let better = match verdict {
             Verdict::RightButOld => Some(self.hash_in(lane, &shown.password)?),

@@ -34,12 +34,10 @@ impl Identity {
         let user = self.proved(caller, user, password, "step_up.refuse", bad_credentials)?;
         let id = user.id;
         let enrolled = self.store.read(|view| second_factor::has_one(view, id))?;
-        if enrolled {
-            if code.trim().is_empty() {
-                return Err(code_required());
-            }
-            self.may_try_code(id)?;
+        if enrolled && code.trim().is_empty() {
+            return Err(code_required());
         }
+        let _turn = enrolled.then(|| self.may_try_code(id)).transpose()?;
         let (who, desk, code) = (caller.clone(), self.clone(), Zeroizing::new(code.to_owned()));
         let step_up = self.step_up_span();
         let outcome = self.store.write_freeing(move |tx| {

@@ -12,8 +12,9 @@ use crate::base::caller::Right;
 use crate::base::clock::Moment;
 use crate::base::id::Id;
 use crate::domains::identity::Identity;
-use crate::domains::identity::api_keys::{Issued, KeyDraft, KeyListed, Scope};
+use crate::domains::identity::api_keys::{Issued, KeyDraft, KeyListed};
 use crate::domains::identity::records::KeyKind;
+use crate::domains::identity::scopes::Scope;
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, run};
 
 pub(super) fn routes() -> OpenApiRouter<Identity> {
