@@ -29,6 +29,7 @@ use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::activity::Activity;
 use crate::domains::assistant::readers;
+use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
@@ -156,6 +157,19 @@ impl App {
         }
         let with_model = boot.enter(Stage::Model)?;
         let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
+        let thinking = Thinking::open(
+            &thinking::Ground {
+                store: store.clone(),
+                clock: world.clock.clone(),
+                health: health.clone(),
+                root: root.clone(),
+                program: world.program.clone(),
+                models: config.models(),
+                spool: data.spool(),
+            },
+            &config.settings.thinking(),
+            &assistant,
+        )?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -175,8 +189,17 @@ impl App {
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = Continuity::open(&data.planb(), &health);
         let configuration = Configuration::of(&config);
-        let desks =
-            Desks { system, identity, live, hub, assistant, continuity, configuration, activity };
+        let desks = Desks {
+            system,
+            identity,
+            live,
+            hub,
+            assistant,
+            thinking,
+            continuity,
+            configuration,
+            activity,
+        };
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -225,6 +248,7 @@ impl App {
                 notify::stopping();
                 // What is under way at the door drains while the tasks come to their ends.
                 self.desks.assistant.wind_down();
+                self.desks.thinking.wind_down();
                 self.desks.hub.close();
                 token.cancel();
                 serving.await;
@@ -332,7 +356,7 @@ fn open_assistant(
         store.clone(),
         world.clock.clone(),
         health.clone(),
-        config.settings.assistant(),
+        config.settings.documents(),
         Places {
             index: data.index(),
             spool: data.spool(),

@@ -11,6 +11,7 @@ use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::activity::{self, Activity};
+use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
 use crate::domains::identity::live::Live;
@@ -35,6 +36,8 @@ pub struct Desks {
     pub hub: Hub,
     /// Documents and search.
     pub assistant: Assistant,
+    /// Models, answers, conversations.
+    pub thinking: Thinking,
     /// Plan B.
     pub continuity: Continuity,
     /// The settings, to be shown.
@@ -50,7 +53,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
         .merge(socket::routes(Sockets::of(desks, Pace::default())))
-        .merge(assistant::routes::routes(desks.assistant.clone(), people))
+        .merge(assistant::routes::routes(desks.assistant.clone(), desks.thinking.clone(), people))
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
 }

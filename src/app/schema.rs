@@ -3,7 +3,8 @@
 use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{
-    activity::records as activity, assistant::records as assistant, identity::records as identity,
+    activity::records as activity, assistant::records as assistant, assistant::records::talk,
+    identity::records as identity,
 };
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
@@ -70,6 +71,14 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&talk::MODELS),
+    known(&talk::CHOSEN),
+    known(&talk::UPSTREAM_KEYS),
+    known(&talk::CONVERSATIONS),
+    known(&talk::CONVERSATIONS_OF),
+    known(&talk::TURNS),
+    known(&talk::EVENTS),
+    known(&talk::PROMPTS),
     known(&activity::CHECKPOINTS),
     known(&activity::KEYS),
     known(&activity::REQUESTS),

@@ -10,7 +10,10 @@ use crate::base::config::{self, Effective};
 use crate::base::fault::Fault;
 use crate::base::paths::DataFolder;
 use crate::domains::activity::ActivitySettings;
+use crate::domains::assistant::generation::GenerationSettings;
+use crate::domains::assistant::history::HistorySettings;
 use crate::domains::assistant::passages::Cutting;
+use crate::domains::assistant::thinking::ThinkingSettings;
 use crate::domains::assistant::{AssistantSettings, DocumentSettings, SearchSettings};
 use crate::domains::identity::IdentitySettings;
 use crate::store::StoreOptions;
@@ -65,6 +68,10 @@ pub struct Settings {
     pub passages: Cutting,
     /// Search.
     pub search: SearchSettings,
+    /// What writes.
+    pub assistant: GenerationSettings,
+    /// The assistant's history.
+    pub history: HistorySettings,
     /// Models.
     pub models: ModelSettings,
     /// Counters.
@@ -74,13 +81,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What the assistant is set by.
-    pub fn assistant(&self) -> AssistantSettings {
+    /// What documents and search are set by.
+    pub fn documents(&self) -> AssistantSettings {
         AssistantSettings {
             documents: self.documents.clone(),
             passages: self.passages.clone(),
             search: self.search.clone(),
         }
+    }
+
+    /// What thinks is set by.
+    pub fn thinking(&self) -> ThinkingSettings {
+        ThinkingSettings { generation: self.assistant.clone(), history: self.history.clone() }
     }
 }
 

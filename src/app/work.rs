@@ -29,6 +29,7 @@ pub(super) fn start(
     settings: &Settings,
 ) -> Result<(), Fault> {
     desks.assistant.start(tasks)?;
+    desks.thinking.start(tasks)?;
     desks.live.start(tasks)?;
     desks.activity.start(tasks)?;
     let (identity, store) = (desks.identity.clone(), store.clone());

@@ -2,6 +2,7 @@
 
 pub mod embedding;
 pub mod fulltext;
+pub mod generation;
 pub mod language;
 pub mod qr;
 pub mod readers;

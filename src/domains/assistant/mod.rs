@@ -1,21 +1,28 @@
 //! Documents, passages and search: the person with a question gets passages with their sources.
 
 pub mod adding;
+pub mod answers;
 pub mod collections;
+pub mod conversations;
 pub mod documents;
 pub mod eval;
 mod files;
 mod following;
 pub mod fusion;
+pub mod generation;
+pub mod history;
 mod inbox;
 mod meaning;
+pub mod models;
 pub mod passages;
+pub mod prompts;
 pub mod readers;
 mod reading;
 pub mod records;
 pub mod routes;
 pub mod search;
 pub mod steps;
+pub mod thinking;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! Documents, their editions, passages and vectors, and their tables.
 
+pub mod talk;
+
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};

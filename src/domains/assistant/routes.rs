@@ -1,7 +1,14 @@
 //! The assistant's door: documents in and out, questions, and how the indexes are.
 
+mod answers;
 mod collections;
+mod conversations;
 mod documents;
+mod history;
+mod llm;
+mod models;
+mod openai;
+mod prompts;
 mod search;
 mod uploads;
 
@@ -11,9 +18,21 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::Assistant;
 use super::readers::People;
+use super::thinking::Thinking;
 
-/// The routes of the assistant's desk; `people` knows whom a collection can be given to.
-pub fn routes(desk: Assistant, people: Arc<dyn People>) -> OpenApiRouter {
+/// The routes of the assistant's desks; `people` knows whom a collection can be given to.
+pub fn routes(desk: Assistant, thinking: Thinking, people: Arc<dyn People>) -> OpenApiRouter {
     let collections = collections::routes(desk.clone(), people);
-    documents::routes().merge(search::routes()).with_state(desk).merge(collections)
+    let embedding = desk.clone();
+    documents::routes()
+        .merge(search::routes())
+        .with_state(desk)
+        .merge(collections)
+        .merge(models::routes().with_state(thinking.models.clone()))
+        .merge(history::routes().with_state(thinking.history.clone()))
+        .merge(prompts::routes().with_state(thinking.prompts.clone()))
+        .merge(conversations::routes().with_state(thinking.clone()))
+        .merge(answers::routes().with_state(thinking.clone()))
+        .merge(llm::routes().with_state(thinking.clone()))
+        .merge(openai::routes(thinking, embedding))
 }

@@ -1,0 +1,21 @@
+//! Prompts that people use again: the last ones, and those they keep (assistant.md §3.7).
+
+use std::sync::Arc;
+
+use super::thinking::Ground;
+use crate::base::clock::Clock;
+use crate::store::Store;
+
+/// The prompts' desk. Clones are the same desk.
+#[derive(Clone)]
+pub struct Prompts {
+    store: Store,
+    clock: Arc<dyn Clock>,
+}
+
+impl Prompts {
+    /// Opens the desk.
+    pub fn open(ground: &Ground) -> Self {
+        Self { store: ground.store.clone(), clock: ground.clock.clone() }
+    }
+}

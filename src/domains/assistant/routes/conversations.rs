@@ -1,0 +1,10 @@
+//! The conversations' door.
+
+use utoipa_axum::router::OpenApiRouter;
+
+use super::super::thinking::Thinking;
+
+/// The routes.
+pub(super) fn routes() -> OpenApiRouter<Thinking> {
+    OpenApiRouter::new()
+}
