@@ -6,6 +6,8 @@
 pub mod engine;
 mod options;
 mod process;
+mod sampling;
+mod stops;
 mod wire;
 
 pub use engine::{Engine, EngineOptions, Job, Runnable, Running};
