@@ -3,6 +3,8 @@
 //! The engine's weights live in a child of the same program (`__generate`): a kernel that dies there
 //! takes no request of another kind with it, and its memory goes back whole when it is idle.
 
+mod faults;
+pub mod header;
 mod options;
 
 pub use options::{Event, Message, Options, Prompt, Reason, Role, Usage};
