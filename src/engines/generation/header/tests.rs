@@ -1,0 +1,1 @@
+//! Headers that are whole, and headers that are not.
