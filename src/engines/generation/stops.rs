@@ -56,17 +56,22 @@ pub(super) struct Passed {
 pub(super) struct Stops {
     watched: Vec<Watched>,
     held: String,
+    stopped: bool,
 }
 
 impl Stops {
     /// Watches for `texts`; empty ones end nothing.
     pub fn new(texts: &[String]) -> Self {
         let texts = texts.iter().filter(|text| !text.is_empty());
-        Self { watched: texts.map(|text| Watched::new(text)).collect(), held: String::new() }
+        let watched = texts.map(|text| Watched::new(text)).collect();
+        Self { watched, held: String::new(), stopped: false }
     }
 
     /// Takes more of the answer.
     pub fn push(&mut self, text: &str) -> Passed {
+        if self.stopped {
+            return Passed { text: String::new(), stopped: true };
+        }
         let before = self.held.len();
         self.held.push_str(text);
         for (at, byte) in text.bytes().enumerate() {
@@ -75,6 +80,7 @@ impl Stops {
             if let Some(longest) = whole.map(|watched| watched.text.len()).max() {
                 let mut text = std::mem::take(&mut self.held);
                 text.truncate((before + at + 1).saturating_sub(longest));
+                self.stopped = true;
                 return Passed { text, stopped: true };
             }
         }
@@ -111,6 +117,7 @@ mod tests {
         assert_eq!(stops.push("i"), passed("", false));
         assert_eq!(stops.push("èvre. Fin"), passed("Fièvre. ", false));
         assert_eq!(stops.push(". Reste"), passed("", true));
+        assert_eq!((stops.push(" ?"), stops.finish()), (passed("", true), String::new()));
         let mut stops = of(&["Fin."]);
         stops.push("La Fin");
         assert_eq!(stops.finish(), "Fin", "an answer that ends here keeps it");
