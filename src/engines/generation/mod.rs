@@ -6,5 +6,10 @@
 mod faults;
 pub mod header;
 mod options;
+mod piece;
+mod pretokens;
+#[cfg(feature = "models")]
+pub mod vocabulary;
 
 pub use options::{Event, Message, Options, Prompt, Reason, Role, Usage};
+pub use piece::Piece;
