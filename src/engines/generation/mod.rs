@@ -11,17 +11,22 @@ pub mod header;
 #[cfg(feature = "models")]
 pub mod network;
 mod options;
+mod piece;
+mod pretokens;
 mod process;
 #[cfg(feature = "models")]
 mod sampling;
 #[cfg(feature = "models")]
 mod stops;
+#[cfg(feature = "models")]
+pub mod vocabulary;
 mod wire;
 #[cfg(feature = "models")]
 mod worker;
 
 pub use engine::{Engine, EngineOptions, Job, Runnable, Running};
 pub use options::{Event, Message, Options, Prompt, Reason, Role, Usage};
+pub use piece::Piece;
 pub use process::VERB;
 pub use wire::{Loaded, named};
 #[cfg(feature = "models")]

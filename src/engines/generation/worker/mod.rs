@@ -6,7 +6,10 @@
 mod hygiene;
 mod load;
 mod prompts;
+mod room;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, BufReader, Stdout};
 use std::process::ExitCode;
@@ -84,7 +87,7 @@ pub fn generate_main() -> ExitCode {
     let rules = Rules {
         context: loaded.context_tokens,
         ends: language.vocabulary.ends().to_vec(),
-        vocabulary: language.vocabulary.len(),
+        vocabulary: language.tokens,
     };
     let (sender, messages) = channel();
     let speaker = voice.clone();

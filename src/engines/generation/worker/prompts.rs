@@ -18,6 +18,8 @@ use crate::base::tasks::caught;
 pub(super) struct Language {
     /// The model's tokens.
     pub vocabulary: &'static Vocabulary,
+    /// How many of them the network knows.
+    pub tokens: usize,
     /// How the model is spoken to; why not, when it has no template that works.
     pub template: Result<Template, Fault>,
     /// The longest text, prompt and answer together.
@@ -72,6 +74,9 @@ impl Language {
         let prompt = self.prompt(prompt)?;
         if prompt.is_empty() {
             return Err(named("prompt_empty", "There is nothing to go on from."));
+        }
+        if prompt.iter().any(|token| *token as usize >= self.tokens) {
+            return Err(named("prompt_unsupported", "The model does not know a word of the prompt."));
         }
         if prompt.len() >= self.context {
             return Err(named(
