@@ -209,13 +209,17 @@ mod tests {
         });
         for seed in 0..20 {
             let text = written(&schema, seed);
-            let value: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
+            let value: Value =
+                serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
             assert!(["bus", "tram", "métro"].contains(&value["ligne"].as_str().unwrap()), "{text}");
             assert!((1..=6).contains(&value["nom"].as_str().unwrap().chars().count()), "{text}");
             let stops = value["arrêts"].as_array().unwrap();
             assert!((1..=3).contains(&stops.len()), "{text}");
             assert!(stops.iter().all(|stop| stop.as_u64().unwrap() <= 99), "{text}");
-            assert!(value["ouvert"].is_boolean() && value.as_object().unwrap().len() == 4, "{text}");
+            assert!(
+                value["ouvert"].is_boolean() && value.as_object().unwrap().len() == 4,
+                "{text}"
+            );
         }
     }
 

@@ -76,7 +76,10 @@ impl Language {
             return Err(named("prompt_empty", "There is nothing to go on from."));
         }
         if prompt.iter().any(|token| *token as usize >= self.tokens) {
-            return Err(named("prompt_unsupported", "The model does not know a word of the prompt."));
+            return Err(named(
+                "prompt_unsupported",
+                "The model does not know a word of the prompt.",
+            ));
         }
         if prompt.len() >= self.context {
             return Err(named(
@@ -117,7 +120,9 @@ impl Language {
             let _ = self.grammars.set(made);
         }
         let grammars = self.grammars.get();
-        grammars.ok_or_else(|| Fault::broken("making grammars", "they are not there"))?.compile(schema)
+        grammars
+            .ok_or_else(|| Fault::broken("making grammars", "they are not there"))?
+            .compile(schema)
     }
 }
 

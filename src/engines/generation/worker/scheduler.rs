@@ -239,9 +239,9 @@ impl<M: Model, T: FnMut(u64, Event)> Scheduler<M, T> {
         let oldest = free().min_by_key(|(_, slot)| slot.used).map(|(at, _)| at);
         let kept = best_free.map_or(0, |(n, _)| n);
         // A text that is being gone on with lends its beginning, but not its place.
-        let lent = best_busy.filter(|(n, _)| *n > kept).and_then(|(n, at)| {
-            self.slots.get(at)?.cache.fork(n).map(|cache| (n, cache))
-        });
+        let lent = best_busy
+            .filter(|(n, _)| *n > kept)
+            .and_then(|(n, at)| self.slots.get(at)?.cache.fork(n).map(|cache| (n, cache)));
         let at = if lent.is_some() || kept == 0 { oldest } else { best_free.map(|(_, at)| at) };
         let Some(slot) = at.and_then(|at| self.slots.get_mut(at)) else {
             self.waiting.push_front(ready);
@@ -346,11 +346,8 @@ fn begin<C: Memory>(
     tell: &mut impl FnMut(u64, Event),
 ) {
     let now = Instant::now();
-    let usage = Usage {
-        prompt_tokens: ready.prompt.len(),
-        reused_tokens: reused,
-        ..Usage::default()
-    };
+    let usage =
+        Usage { prompt_tokens: ready.prompt.len(), reused_tokens: reused, ..Usage::default() };
     let started = Event::Started { prompt_tokens: usage.prompt_tokens, reused_tokens: reused };
     tell(ready.job, started);
     let nothing = ready.options.max_tokens == 0;

@@ -106,7 +106,11 @@ fn bench(slots: usize, cuts: bool) -> Bench<impl FnMut(u64, Event)> {
     let rules = Rules { context: 2000, ends: vec![END], vocabulary: 256 };
     let (hears, counts) = (Rc::clone(&told), Rc::clone(&steps));
     let tell = move |job, event| hears.borrow_mut().push((job, event));
-    Bench { scheduler: Scheduler::new(Toy { cuts, steps: counts }, rules, slots, tell), told, steps }
+    Bench {
+        scheduler: Scheduler::new(Toy { cuts, steps: counts }, rules, slots, tell),
+        told,
+        steps,
+    }
 }
 
 impl<T: FnMut(u64, Event)> Bench<T> {
@@ -323,7 +327,8 @@ fn what_breaks_the_model_is_forgotten() {
     let failed = |job| {
         let told = bench.told.borrow();
         told.iter().any(|(own, event)| {
-            *own == job && matches!(event, Event::Failed { code, .. } if code == "generation_failed")
+            *own == job
+                && matches!(event, Event::Failed { code, .. } if code == "generation_failed")
         })
     };
     assert!(failed(1) && failed(2), "whose fault it was cannot be told");
