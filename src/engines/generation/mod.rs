@@ -8,6 +8,7 @@ pub mod header;
 mod options;
 mod piece;
 mod pretokens;
+pub mod template;
 #[cfg(feature = "models")]
 pub mod vocabulary;
 
