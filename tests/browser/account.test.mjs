@@ -118,6 +118,32 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await heading(fr["health.title"]).waitFor();
   });
 
+  test("a question still under way when one signs out says nothing of it", async () => {
+    let end;
+    const over = new Promise((resolve) => (end = resolve));
+    // Held until the box has ended the session, then asked: as on a slow line.
+    await page.route("**/rag/status", async (route) => {
+      await over;
+      await route.continue();
+    });
+    const asked = page.waitForRequest("**/rag/status");
+    await page.goto(`${box.url}/ui/health`);
+    await asked;
+    const ended = page.waitForResponse("**/auth/logout");
+    const answer = page.waitForResponse("**/rag/status");
+    await page.locator("header details > summary").click();
+    await button(fr["menu.leave"]).click();
+    await ended;
+    end();
+    assert.equal((await answer).status(), 401);
+    await heading(fr["login.title"]).waitFor();
+    await page.waitForTimeout(200);
+    assert.equal(await page.getByText(fr["fault.session_ended"]).count(), 0);
+    await page.unroute("**/rag/status");
+    await giveName("paul", PAUL);
+    await page.waitForURL((url) => url.pathname === "/ui/" || url.pathname === "/ui/health");
+  });
+
   test("one's own name is changed", async () => {
     await page.locator("header details > summary").click();
     await page.getByRole("link", { name: fr["account.title"] }).click();
