@@ -5,6 +5,8 @@
 
 mod faults;
 pub mod header;
+#[cfg(feature = "models")]
+pub mod network;
 mod options;
 mod piece;
 mod pretokens;
