@@ -18,6 +18,7 @@ mod process;
 mod sampling;
 #[cfg(feature = "models")]
 mod stops;
+pub mod template;
 #[cfg(feature = "models")]
 pub mod vocabulary;
 mod wire;

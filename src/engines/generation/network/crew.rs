@@ -1,6 +1,7 @@
 //! Work shared out to candle's pool of threads, which every product of matrices runs on too: a second
 //! pool would only fight it for the cores.
 
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use candle_core::utils::barrier_pool;
@@ -38,4 +39,14 @@ const ALONE: usize = 8;
 /// How many threads work.
 pub(super) fn threads() -> usize {
     barrier_pool().n_workers() + 1
+}
+
+/// Does a number of like pieces of work in ranges, side by side unless there is so little to do that
+/// one thread does it sooner.
+pub(super) fn range(count: usize, alone: bool, work: impl Fn(Range<usize>) + Sync) {
+    if alone {
+        work(0..count);
+    } else {
+        barrier_pool().execute_chunked(count, work);
+    }
 }

@@ -8,11 +8,14 @@ mod attention;
 mod cache;
 mod crew;
 mod decoder;
+mod floats;
 mod matrix;
+mod products;
 mod rotary;
 mod shape;
 mod source;
 mod steps;
+mod tiles;
 #[cfg(test)]
 mod tests;
 
