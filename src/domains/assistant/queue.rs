@@ -114,11 +114,13 @@ impl<T> Queue<T> {
         Some((called.ticket, called.item))
     }
 
-    /// Lets go of a question, whether it waits or runs; answers what waited.
+    /// A question that ran is over.
+    pub(super) fn done(&mut self, ticket: Ticket) {
+        self.running.remove(&ticket);
+    }
+
+    /// Lets go of a question that waits; one that runs goes on until it is [`Queue::done`].
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<T> {
-        if self.running.remove(&ticket).is_some() {
-            return None;
-        }
         let (at, place) = self.lines.iter().enumerate().find_map(|(at, line)| {
             let place = line.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
             Some((at, place))
@@ -203,11 +205,11 @@ mod tests {
         queue.join("b", "b1").unwrap();
         queue.join("c", "c1").unwrap();
         assert!(queue.call().is_none(), "the only place is taken");
-        queue.leave(first);
+        queue.done(first);
         let mut order = Vec::new();
         while let Some((ticket, item)) = queue.call() {
             order.push(item);
-            queue.leave(ticket);
+            queue.done(ticket);
         }
         assert_eq!(order, ["a2", "b1", "c1", "a3"]);
     }
@@ -221,7 +223,7 @@ mod tests {
         let (first, _) = queue.call().unwrap();
         queue.call().unwrap();
         queue.join("b", "b1").unwrap();
-        queue.leave(first);
+        queue.done(first);
         assert_eq!(queue.call().map(|(_, item)| item), Some("b1"));
     }
 
@@ -238,7 +240,7 @@ mod tests {
         assert_eq!(told(&mut queue), []);
         assert_eq!(queue.leave(leaving), Some("b1"));
         assert_eq!(told(&mut queue), [("c1", 0), ("a2", 1)]);
-        queue.leave(running);
+        queue.done(running);
         // Now nobody has anything running, and it goes round.
         assert_eq!(told(&mut queue), [("a2", 0), ("c1", 1)]);
     }
@@ -251,13 +253,13 @@ mod tests {
         for (user, item) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("c", "c1"), ("b", "b2")] {
             queue.join(user, item).unwrap();
         }
-        queue.leave(running);
+        queue.done(running);
         let expected: Vec<_> = told(&mut queue).into_iter().map(|(item, _)| item).collect();
         let mut served = Vec::new();
         while let Some((ticket, item)) = queue.call() {
             served.push(item);
             running = ticket;
-            queue.leave(running);
+            queue.done(running);
         }
         assert_eq!(served, ["a1", "b1", "c1", "a2", "b2"]);
         assert_eq!(expected, served);
@@ -276,9 +278,10 @@ mod tests {
         queue.leave(waiting);
         queue.join("c", "c1").unwrap();
         assert_eq!((queue.running(), queue.waiting()), (1, 2));
-        queue.leave(first);
+        assert_eq!(queue.leave(first), None, "what runs does not wait");
+        assert_eq!((queue.running(), queue.waiting()), (1, 2));
+        queue.done(first);
         assert_eq!((queue.running(), queue.waiting()), (0, 2));
-        assert_eq!(queue.leave(first), None);
         assert_eq!(queue.empty(), ["a2", "c1"]);
     }
 
