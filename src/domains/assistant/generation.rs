@@ -25,6 +25,7 @@ use crate::base::tasks::{Handle, Tasks};
 use crate::engines::generation::{Engine, EngineOptions, Options, Prompt, Reason, Usage};
 use crate::engines::secrets::RootKey;
 use crate::store::Store;
+pub use keys::UpstreamStatus;
 use remote::Remote;
 
 /// The part of the box that the health page knows the writer by.
@@ -490,7 +491,11 @@ impl Desk {
 
     /// Says on the board who writes, or why nobody does.
     fn tell_health(&self, local: Option<&str>) {
-        let (level, detail, advice) = match (self.remote.trouble(), self.remote.known_model(), local) {
+        let (level, detail, advice) = match (
+            self.remote.trouble(),
+            self.remote.known_model(),
+            local,
+        ) {
             (Some(why), _, Some(local)) => (
                 Level::Reduced,
                 format!("{local} on this box writes, since the other server does not: {why}"),
@@ -508,7 +513,8 @@ impl Desk {
             (None, _, Some(local)) => (Level::Ok, format!("{local} writes."), ""),
             (None, _, None) => (
                 Level::Reduced,
-                "There is no language model: answers are made of the documents' own sentences.".into(),
+                "There is no language model: answers are made of the documents' own sentences."
+                    .into(),
                 "Bring a GGUF file and run 'ilot model add FILE', or add it on the models page.",
             ),
         };

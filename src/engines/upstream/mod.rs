@@ -52,6 +52,8 @@ pub struct Trouble {
     pub fault: Fault,
     /// Whether the server is to blame, so that another one may do better with the same question.
     pub down: bool,
+    /// The status it answered with, when it answered at all.
+    pub status: Option<u16>,
 }
 
 /// Another server. Clones are the same.
@@ -115,6 +117,21 @@ impl Upstream {
             // Another model may be served when it is back.
             self.first().take();
         })
+    }
+
+    /// Whether it is there and lets this box in.
+    ///
+    /// # Errors
+    /// As [`Upstream::ask`].
+    pub async fn greet(&self, key: Option<&str>) -> Result<(), Trouble> {
+        match wire::fetch(&self.0, "/models", key).await {
+            Ok(_) => Ok(()),
+            // A small server may list nothing and still answer questions, if it is told a model.
+            Err(Trouble { status: Some(404 | 405), .. }) if !self.0.options.model.is_empty() => {
+                Ok(())
+            }
+            Err(trouble) => Err(trouble),
+        }
     }
 
     /// The name of the model it is asked for, which also shows that it is there.
@@ -183,8 +200,8 @@ fn failed(message: impl Into<String>) -> Fault {
 }
 
 /// The server is to blame.
-fn down(fault: Fault) -> Trouble {
-    Trouble { fault, down: true }
+pub fn down(fault: Fault) -> Trouble {
+    Trouble { fault, down: true, status: None }
 }
 
 #[cfg(test)]

@@ -276,21 +276,26 @@ async fn send(
 /// What a status other than success means.
 fn refusal(status: StatusCode, said: &[u8]) -> Trouble {
     let words = protocol::complaint(said);
-    match status.as_u16() {
-        401 | 403 => down(Fault::unavailable(
-            "upstream_refused",
-            format!(
-                "The server that generates asks for another key ({status}); an administrator sets it \
-                 with 'ilot model key'."
-            ),
-        )),
+    let (fault, to_blame) = match status.as_u16() {
+        401 | 403 => (refused(status), true),
         // The question is at fault, and would be with any other server of the kind.
-        400 | 413 | 422 => {
-            Trouble { fault: failed(format!("It refuses the question: {words}")), down: false }
+        400 | 413 | 422 => (failed(format!("It refuses the question: {words}")), false),
+        300..=399 => {
+            (failed("It points to another place; set assistant.openai.url to that."), true)
         }
-        300..=399 => down(failed("It points to another place; set assistant.openai.url to that.")),
-        _ => down(failed(format!("It answers {status}: {words}"))),
-    }
+        _ => (failed(format!("It answers {status}: {words}")), true),
+    };
+    Trouble { fault, down: to_blame, status: Some(status.as_u16()) }
+}
+
+fn refused(status: StatusCode) -> Fault {
+    Fault::unavailable(
+        "upstream_refused",
+        format!(
+            "The server that generates asks for another key ({status}); an administrator sets it \
+             with 'ilot model key'."
+        ),
+    )
 }
 
 fn request(

@@ -13,13 +13,12 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::asking::question;
-use super::remote::Answering;
 use super::{Asked, Desk, Piece, closed};
 use crate::base::fault::Fault;
 use crate::base::tasks::{Handle, Tasks};
 use crate::domains::assistant::records::talk::Purpose;
 use crate::engines::generation::{Event, Job, Reason, Usage, named};
-use crate::engines::upstream::{End, Trouble};
+use crate::engines::upstream::{End, Trouble, Upstream, down};
 use crate::store::Deed;
 
 /// How long a model may take to notice that nobody listens before its place is given away.
@@ -45,6 +44,8 @@ pub(super) fn start(desk: Arc<Desk>, tasks: &Tasks) -> Result<Handle, Fault> {
 async fn dispatch(desk: &Arc<Desk>, stop: &CancellationToken) {
     let mut answers = FuturesUnordered::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
+    // At most one look at the other server at a time; it must not hold up the answers.
+    let mut looking = FuturesUnordered::new();
     loop {
         loop {
             let called = desk.queue().call();
@@ -58,7 +59,8 @@ async fn dispatch(desk: &Arc<Desk>, stop: &CancellationToken) {
             () = stop.cancelled() => break,
             () = desk.bell.notified() => {}
             Some(ticket) = answers.next(), if !answers.is_empty() => desk.queue().done(ticket),
-            _ = look.tick() => desk.look_after_remote().await,
+            _ = looking.next(), if !looking.is_empty() => {}
+            _ = look.tick(), if looking.is_empty() => looking.push(desk.look_after_remote()),
         }
     }
     desk.dispatcher().take();
@@ -102,8 +104,8 @@ async fn answer(desk: Arc<Desk>, asked: Asked, stop: CancellationToken) {
 }
 
 async fn write(desk: &Arc<Desk>, asked: &Asked, course: &mut Course) -> Result<(), Fault> {
-    if let Some(answering) = desk.remote.ready(desk.clock.since_boot()) {
-        match remote(desk, &answering, asked, course).await {
+    if let Some(server) = desk.remote.ready(desk.clock.since_boot()) {
+        match remote(desk, &server, asked, course).await {
             Ok(()) => return Ok(()),
             // Nothing was written yet, and another one may do better with the same question.
             Err(trouble) if trouble.down && course.model.is_none() => {
@@ -130,7 +132,8 @@ async fn local(desk: &Arc<Desk>, asked: &Asked, course: &mut Course) -> Result<(
     let (inside, ask) = (desk.clone(), asked.ask.clone());
     // Starting a process and reading the store both block.
     let (name, running) = spawn_blocking(move || {
-        let chosen = inside.models.chosen(Purpose::Language)?.ok_or_else(|| inside.nothing_writes())?;
+        let chosen =
+            inside.models.chosen(Purpose::Language)?.ok_or_else(|| inside.nothing_writes())?;
         let job = Job { prompt: ask.prompt, options: ask.options, scope: ask.scope };
         Ok::<_, Fault>((chosen.name, inside.engine.start(job, events)?))
     })
@@ -170,11 +173,11 @@ async fn local(desk: &Arc<Desk>, asked: &Asked, course: &mut Course) -> Result<(
 /// Has the other server write.
 async fn remote(
     desk: &Arc<Desk>,
-    answering: &Answering,
+    server: &Upstream,
     asked: &Asked,
     course: &mut Course,
 ) -> Result<(), Trouble> {
-    let key = desk.upstream_key(answering).map_err(|fault| Trouble { fault, down: true })?;
+    let key = desk.key_of(server).await.map_err(down)?;
     let (way, said) = question(&asked.ask.prompt, &asked.ask.options);
     let key = key.as_ref().map(|key| key.as_str());
     let began = Instant::now();
@@ -183,11 +186,10 @@ async fn remote(
     let mut answer = tokio::select! {
         biased;
         () = &mut cut => return Ok(()),
-        answer = answering.server.ask(key, way, said) => answer?,
+        answer = server.ask(key, way, said) => answer?,
     };
     let mut usage = Usage::default();
     let mut first = None;
-    let broken = |fault| Trouble { fault, down: true };
     loop {
         let text = tokio::select! {
             biased;
@@ -195,7 +197,7 @@ async fn remote(
                 course.ended = Some((Reason::Cancelled, timed(usage, began, first)));
                 return Ok(());
             }
-            text = answer.next() => text.map_err(broken)?,
+            text = answer.next() => text.map_err(down)?,
         };
         if course.model.is_none() {
             desk.remote_is_up();

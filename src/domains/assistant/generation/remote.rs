@@ -4,9 +4,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
-
 use super::{Desk, EngineKind, GenerationSettings, model_missing};
 use crate::base::fault::Fault;
 use crate::domains::assistant::records::talk::Purpose;
@@ -27,11 +24,6 @@ struct State {
     rests_until: Option<Duration>,
     /// Whether it was ever heard of since the start.
     heard: bool,
-}
-
-/// The server a question goes to.
-pub(super) struct Answering {
-    pub(super) server: Upstream,
 }
 
 impl Remote {
@@ -81,9 +73,13 @@ impl Remote {
     }
 
     /// The server, unless it rests.
-    pub(super) fn ready(&self, now: Duration) -> Option<Answering> {
-        let server = self.server.clone().filter(|_| !self.rests(now))?;
-        Some(Answering { server })
+    pub(super) fn ready(&self, now: Duration) -> Option<Upstream> {
+        self.server.clone().filter(|_| !self.rests(now))
+    }
+
+    /// Something has changed that may let it serve again.
+    pub(super) fn try_again(&self) {
+        self.state().rests_until = None;
     }
 
     /// What is wrong with it.
@@ -145,15 +141,12 @@ impl Desk {
             let state = self.remote.state();
             !state.heard || state.trouble.is_some()
         };
-        let Some(answering) = self.remote.ready(now).filter(|_| wondering) else { return };
-        let (inside, server) = (self.clone(), answering.server.clone());
-        let key = spawn_blocking(move || inside.upstream_key_of(&server)).await;
-        let key: Option<Zeroizing<String>> = match key {
-            Ok(Ok(key)) => key,
-            Ok(Err(fault)) => return self.remote_is_down(&fault),
-            Err(_) => return,
+        let Some(server) = self.remote.ready(now).filter(|_| wondering) else { return };
+        let key = match self.key_of(&server).await {
+            Ok(key) => key,
+            Err(fault) => return self.remote_is_down(&fault),
         };
-        match answering.server.greet(key.as_ref().map(|key| key.as_str())).await {
+        match server.greet(key.as_ref().map(|key| key.as_str())).await {
             Ok(()) => self.remote_is_up(),
             Err(trouble) => self.remote_is_down(&trouble.fault),
         }
