@@ -22,3 +22,4 @@ mod house;
 mod quality;
 mod readers;
 mod store;
+mod upstream;

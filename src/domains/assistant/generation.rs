@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
-use super::models::Models;
+use super::models::{Models, Use};
 use super::queue::{Limits, Queue, Ticket};
 use super::records::talk::Purpose;
 use super::thinking::Ground;
@@ -309,6 +309,13 @@ impl Generation {
             waiting: settings.queue_max,
             per_user: settings.queue_max_per_user,
         };
+        let loaded = engine.clone();
+        models.will_be_used(Use {
+            context_tokens: settings.context_tokens,
+            slots: settings.slots,
+            memory_bytes: settings.memory_mib << 20,
+            loaded: Some(Arc::new(move || loaded.loaded().map_or(0, |loaded| loaded.bytes))),
+        });
         let remote = Remote::open(&settings);
         let desk = Arc::new(Desk {
             models: models.clone(),
