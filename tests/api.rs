@@ -6,6 +6,7 @@ mod collections;
 mod doors;
 mod every_route;
 mod keys;
+mod models;
 mod papers;
 mod people;
 mod rights;

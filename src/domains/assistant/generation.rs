@@ -95,6 +95,15 @@ impl Default for GenerationSettings {
     }
 }
 
+impl GenerationSettings {
+    /// What in these settings would keep another server from generating.
+    pub fn problem(&self) -> Option<String> {
+        (self.engine == EngineKind::Openai)
+            .then(|| remote::server(self).err().map(|fault| fault.message))
+            .flatten()
+    }
+}
+
 /// Settings under `[assistant.openai]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -147,7 +156,7 @@ pub enum Piece {
     Started {
         /// The model's name.
         model: String,
-        /// Tokens of the prompt.
+        /// Tokens of the prompt; 0 while another server writes, which says so at the end.
         prompt_tokens: usize,
         /// Of these, what was still in memory.
         reused_tokens: usize,
@@ -445,8 +454,25 @@ impl Generation {
             loaded: loaded.is_some() || remote,
             running,
             waiting,
-            context_tokens: loaded.map_or(desk.settings.context_tokens, |l| l.context_tokens),
+            context_tokens: self.context_tokens()?,
         })
+    }
+
+    /// Tokens of the longest context there is now: what the model in memory has, else what the chosen
+    /// one could have. Another server's own is not known; the setting stands for it.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn context_tokens(&self) -> Result<usize, Fault> {
+        let (desk, set) = (&self.0, self.0.settings.context_tokens);
+        if desk.remote.in_use(desk.clock.since_boot()) {
+            return Ok(set);
+        }
+        if let Some(loaded) = desk.engine.loaded() {
+            return Ok(loaded.context_tokens);
+        }
+        let chosen = desk.models.chosen(Purpose::Language)?;
+        Ok(chosen.and_then(|model| desk.models.context_of(&model)).map_or(set, |own| own.min(set)))
     }
 
     /// The name of the model that would write now; none when none would.

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use data_encoding::HEXLOWER;
 
 pub use adding::{Adding, Entry, Incoming, Rescanned, Stage};
-pub use listing::{Listed, Needs, State, Use};
+pub use listing::{CONTEXTS, Listed, Needs, State, Use};
 
 use super::records::talk::{CHOSEN, MODELS, Model, Purpose};
 use super::thinking::Ground;
@@ -120,6 +120,11 @@ impl Models {
             tokenizer: tokenizer.map(|file| folder.join(&file.name)),
             folder,
         })
+    }
+
+    /// Tokens of the longest context a language model was made for.
+    pub fn context_of(&self, model: &Model) -> Option<usize> {
+        listing::card(model).map(|card| card.context)
     }
 
     /// The folder of a model of that name.

@@ -60,7 +60,7 @@ async fn dispatch(desk: &Arc<Desk>, stop: &CancellationToken) {
             () = desk.bell.notified() => {}
             Some(ticket) = answers.next(), if !answers.is_empty() => desk.queue().done(ticket),
             _ = looking.next(), if !looking.is_empty() => {}
-            _ = look.tick(), if looking.is_empty() => looking.push(desk.look_after_remote()),
+            _ = look.tick(), if desk.remote.is_set() && looking.is_empty() => looking.push(desk.look_after_remote()),
         }
     }
     desk.dispatcher().take();
@@ -104,6 +104,9 @@ async fn answer(desk: Arc<Desk>, asked: Asked, stop: CancellationToken) {
 }
 
 async fn write(desk: &Arc<Desk>, asked: &Asked, course: &mut Course) -> Result<(), Fault> {
+    if asked.unwanted.is_cancelled() {
+        return Ok(());
+    }
     if let Some(server) = desk.remote.ready(desk.clock.since_boot()) {
         match remote(desk, &server, asked, course).await {
             Ok(()) => return Ok(()),

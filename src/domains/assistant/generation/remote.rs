@@ -26,26 +26,31 @@ struct State {
     heard: bool,
 }
 
+/// The server that the settings name.
+pub(super) fn server(settings: &GenerationSettings) -> Result<Upstream, Fault> {
+    let set = &settings.openai;
+    Upstream::new(UpstreamOptions {
+        url: set.url.clone(),
+        model: set.model.clone(),
+        ca_file: (!set.ca_file.is_empty()).then(|| PathBuf::from(&set.ca_file)),
+        connect: Duration::from_secs(set.connect_seconds.max(1)),
+        silence: Duration::from_secs(set.silence_seconds.max(1)),
+    })
+}
+
 impl Remote {
     /// The server of the settings. Settings that make no sense are told in health, not as an error:
     /// the model on this box writes meanwhile.
     pub(super) fn open(settings: &GenerationSettings) -> Self {
-        let set = &settings.openai;
         let mut state = State::default();
         let server = (settings.engine == EngineKind::Openai)
             .then(|| {
-                Upstream::new(UpstreamOptions {
-                    url: set.url.clone(),
-                    model: set.model.clone(),
-                    ca_file: (!set.ca_file.is_empty()).then(|| PathBuf::from(&set.ca_file)),
-                    connect: Duration::from_secs(set.connect_seconds.max(1)),
-                    silence: Duration::from_secs(set.silence_seconds.max(1)),
-                })
-                .inspect_err(|fault| state.trouble = Some(fault.message.clone()))
-                .ok()
+                server(settings)
+                    .inspect_err(|fault| state.trouble = Some(fault.message.clone()))
+                    .ok()
             })
             .flatten();
-        let rest = Duration::from_secs(set.rest_seconds);
+        let rest = Duration::from_secs(settings.openai.rest_seconds);
         Self { server, rest, state: Mutex::new(state) }
     }
 

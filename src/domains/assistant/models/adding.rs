@@ -199,14 +199,8 @@ impl Models {
         for (name, model) in &known {
             lines.push(match self.compare(model, &Handle::unattended())? {
                 files::Condition::Whole => line(name, "unchanged", None),
-                files::Condition::Missing => {
-                    let words = "Its files are gone; remove it, or put them back.";
-                    line(name, "damaged", Some(Fault::unavailable("model_missing", words)))
-                }
-                files::Condition::Damaged => {
-                    let words = "Its files are not what they were; remove it and add it again.";
-                    line(name, "damaged", Some(Fault::unavailable("model_damaged", words)))
-                }
+                files::Condition::Missing => line(name, "damaged", Some(files::missing(name))),
+                files::Condition::Damaged => line(name, "damaged", Some(files::damaged(name))),
             });
         }
         for name in files::folders(&self.0.folder) {

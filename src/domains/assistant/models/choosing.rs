@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::adding::Shown;
-use super::files::{Condition, LEAVING};
+use super::files::{Condition, LEAVING, damaged, missing};
 use super::listing::card;
 use super::{Listed, Models, NONE, model_unknown};
 use crate::base::caller::Caller;
@@ -65,18 +65,8 @@ impl Models {
             model.filter(|model| model.purpose == purpose).ok_or_else(|| model_unknown(name))?;
         match self.condition(&model) {
             Condition::Whole => {}
-            Condition::Missing => {
-                return Err(Fault::conflict(
-                    "model_missing",
-                    format!("The files of '{name}' are gone; add it again."),
-                ));
-            }
-            Condition::Damaged => {
-                return Err(Fault::conflict(
-                    "model_damaged",
-                    format!("The files of '{name}' are not what they were; add it again."),
-                ));
-            }
+            Condition::Missing => return Err(missing(name)),
+            Condition::Damaged => return Err(damaged(name)),
         }
         if let Some(card) = card(&model).filter(|card| !card.runnable) {
             return Err(Fault::conflict(

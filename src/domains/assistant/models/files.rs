@@ -223,35 +223,54 @@ impl Models {
         Ok(self.condition(model))
     }
 
+    /// The chosen model, and what is wrong with it: its files are gone or others than they were, or
+    /// the memory it needs is not there. None when no model is chosen.
+    ///
+    /// # Errors
+    /// What the store or the file system says.
+    pub fn judge(&self, handle: &Handle) -> Result<Option<(String, Option<Fault>)>, Fault> {
+        let Some(model) = self.chosen(Purpose::Language)? else { return Ok(None) };
+        let name = model.name.clone();
+        let wrong = match self.compare(&model, handle)? {
+            Condition::Whole => self.fits(&model).err(),
+            Condition::Missing => Some(missing(&name)),
+            Condition::Damaged => Some(damaged(&name)),
+        };
+        Ok(Some((name, wrong)))
+    }
+
     /// One turn of looking after the chosen model: what is wrong is told before somebody asks it.
     pub(super) fn look_after(&self, handle: &Handle) -> Result<(), Fault> {
-        let Some(model) = self.chosen(Purpose::Language)? else {
-            self.0.health.forget(PART);
-            return Ok(());
-        };
-        let advice = "Remove it with 'ilot model remove' and add it again from where it came.";
-        let name = &model.name;
-        match self.compare(&model, handle)? {
-            Condition::Missing => {
-                let detail = format!("Files of the model {name} are missing.");
-                self.0.health.report(PART, Level::Failed, detail, advice);
-            }
-            Condition::Damaged => {
-                let detail = format!("Files of the model {name} are not what they were.");
-                self.0.health.report(PART, Level::Failed, detail, advice);
-            }
-            Condition::Whole => match self.fits(&model) {
-                Ok(()) => self.0.health.well(PART, format!("The files of {name} are whole.")),
-                Err(fault) => self.0.health.report(
-                    PART,
-                    Level::Reduced,
-                    fault.message,
-                    "Choose a smaller model, or give the box more memory.",
-                ),
-            },
+        let health = &self.0.health;
+        match self.judge(handle)? {
+            None => health.forget(PART),
+            Some((name, None)) => health.well(PART, format!("The files of {name} are whole.")),
+            Some((_, Some(fault))) if fault.code == "model_too_large" => health.report(
+                PART,
+                Level::Reduced,
+                fault.message,
+                "Choose a smaller model, or give the box more memory.",
+            ),
+            Some((_, Some(fault))) => health.report(
+                PART,
+                Level::Failed,
+                fault.message,
+                "Remove it with 'ilot model remove' and add it again from where it came.",
+            ),
         }
         Ok(())
     }
+}
+
+/// Files of a model are gone.
+pub(super) fn missing(name: &str) -> Fault {
+    Fault::conflict("model_missing", format!("Files of the model '{name}' are gone."))
+}
+
+/// Files of a model are not what they were when it was let in.
+pub(super) fn damaged(name: &str) -> Fault {
+    let words = format!("Files of the model '{name}' are not what they were when it was let in.");
+    Fault::conflict("model_damaged", words)
 }
 
 /// Whether a file still has the hash it was let in with; none when the box closes meanwhile.

@@ -16,7 +16,7 @@ use crate::engines::generation::{Card, Memory};
 use crate::store::{Reader, all};
 
 /// Contexts that the memory of a model is told for, tokens.
-const CONTEXTS: &[usize] = &[1024, 4096, 8192, 32_768];
+pub const CONTEXTS: &[usize] = &[1024, 4096, 8192, 32_768];
 
 /// How the writer uses memory.
 #[derive(Clone, Default)]
@@ -72,7 +72,7 @@ pub struct Listed {
     pub state: State,
     /// Whether it does the work of its kind.
     pub in_use: bool,
-    /// What was found in it.
+    /// What was found in a language model; null for other kinds.
     pub card: Value,
     /// The memory it needs as the box is set; null where that is not known.
     pub memory: Option<Needs>,
@@ -182,13 +182,13 @@ impl Models {
     /// A folder that is in no table: a model that embeds, or one that was put there by hand.
     fn unlisted(&self, name: &str) -> Option<Listed> {
         let folder = self.folder_of(name);
-        let plain = |title: String, purpose, state, card: Value| Listed {
+        let plain = |title: String, purpose, state| Listed {
             name: name.to_owned(),
             title,
             purpose,
             state,
             in_use: purpose == EMBEDDING && name == self.0.embedding,
-            card,
+            card: Value::Null,
             memory: None,
             memory_at: Vec::new(),
             files: Vec::new(),
@@ -202,8 +202,9 @@ impl Models {
             };
             let state = if card.files.iter().all(present) { State::Ready } else { State::Missing };
             let title = if card.title.is_empty() { card.name.clone() } else { card.title.clone() };
-            let shown = serde_json::to_value(&card).unwrap_or_default();
-            let mut listed = plain(title, EMBEDDING, state, shown);
+            // Its card says other things than a language model's, and the search settings are where
+            // it is at home.
+            let mut listed = plain(title, EMBEDDING, state);
             listed.files = card
                 .files
                 .into_iter()
@@ -216,7 +217,7 @@ impl Models {
         if weights.is_empty() {
             return None;
         }
-        let mut listed = plain(name.to_owned(), "", State::Unchecked, Value::Null);
+        let mut listed = plain(name.to_owned(), "", State::Unchecked);
         listed.bytes = weights.iter().map(|(_, bytes)| bytes).sum();
         listed.files = weights
             .into_iter()

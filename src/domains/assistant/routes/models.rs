@@ -23,12 +23,12 @@ const FILES_MAX: usize = 2;
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Thinking> {
     OpenApiRouter::new()
-        .routes(routes!(list, add))
+        .routes(routes!(list_models, add_model))
         .layer(limits::body_counted_by_handler())
-        .routes(routes!(rescan))
-        .routes(routes!(inspect, remove))
-        .routes(routes!(choose))
-        .routes(routes!(set_key, forget_key))
+        .routes(routes!(rescan_models))
+        .routes(routes!(inspect_model, remove_model))
+        .routes(routes!(use_model))
+        .routes(routes!(set_upstream_key, forget_upstream_key))
 }
 
 /// What is on the shelf, and how the writer is.
@@ -55,7 +55,7 @@ struct ModelsAnswer {
 /// Lists the models, with what they need and which is in use.
 #[utoipa::path(get, path = "/models", tag = "models",
     responses((status = 200, body = ModelsAnswer), (status = 403, description = "`right_missing`")))]
-async fn list(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<ModelsAnswer> {
+async fn list_models(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<ModelsAnswer> {
     let answer = run(move || {
         Ok(ModelsAnswer {
             items: desk.models.list(&caller)?,
@@ -98,7 +98,7 @@ struct ModelAnswer {
         (status = 400, description = "`upload_malformed`, `model_name_invalid`, `model_file_unknown`, `model_damaged`, `model_unsupported`"),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 409, description = "`model_exists`"), (status = 507, description = "`disk_full`")))]
-async fn add(
+async fn add_model(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Form(mut form): Form,
@@ -168,7 +168,7 @@ struct RescanAnswer {
 #[utoipa::path(post, path = "/models/rescan", tag = "models",
     responses((status = 200, body = RescanAnswer),
         (status = 403, description = "`right_missing`, `step_up_required`")))]
-async fn rescan(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<RescanAnswer> {
+async fn rescan_models(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<RescanAnswer> {
     let items = run(move || desk.models.rescan(&caller)).await?;
     Ok(Json(RescanAnswer { items }))
 }
@@ -178,7 +178,7 @@ async fn rescan(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<Re
     params(("name" = String, Path, description = "The model's name")),
     responses((status = 200, body = ModelAnswer), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`model_unknown`")))]
-async fn inspect(
+async fn inspect_model(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Path(name): Path<String>,
@@ -212,7 +212,7 @@ const DONE: Json<Done> = Json(Done { status: "ok" });
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 404, description = "`model_unknown`"),
         (status = 409, description = "`model_in_use`")))]
-async fn remove(
+async fn remove_model(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Path(name): Path<String>,
@@ -239,18 +239,19 @@ fn writing() -> Purpose {
 /// Lets a model do its work from now on; the name `none` leaves nobody to do it.
 #[utoipa::path(post, path = "/models/{name}/use", tag = "models",
     params(("name" = String, Path, description = "The model's name, or `none`")),
-    request_body = Choosing,
+    request_body = Option<Choosing>,
     responses((status = 200, body = ModelAnswer),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 404, description = "`model_unknown`"),
         (status = 409, description = "`model_too_large`, `model_missing`, `model_damaged`, `model_unsupported`")))]
-async fn choose(
+async fn use_model(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Path(name): Path<String>,
-    Json(choosing): Json<Choosing>,
+    choosing: Option<Json<Choosing>>,
 ) -> Answer<ModelAnswer> {
-    let model = run(move || desk.models.choose(&caller, choosing.purpose, &name)).await?;
+    let purpose = choosing.map_or(Purpose::Language, |Json(choosing)| choosing.purpose);
+    let model = run(move || desk.models.choose(&caller, purpose, &name)).await?;
     Ok(Json(ModelAnswer { model }))
 }
 
@@ -267,7 +268,7 @@ struct KeyBody {
     responses((status = 200, body = Done),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 409, description = "`upstream_missing`")))]
-async fn set_key(
+async fn set_upstream_key(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Json(body): Json<KeyBody>,
@@ -283,7 +284,7 @@ async fn set_key(
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 404, description = "`not_found`: it has none"),
         (status = 409, description = "`upstream_missing`")))]
-async fn forget_key(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<Done> {
+async fn forget_upstream_key(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<Done> {
     run(move || desk.generation.forget_key(&caller)).await?;
     Ok(DONE)
 }
