@@ -1,11 +1,12 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
 mod activity;
-mod ask;
+pub mod ask;
 mod collections;
 mod doors;
 mod every_route;
 mod keys;
+mod models;
 mod papers;
 mod people;
 mod rights;

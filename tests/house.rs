@@ -70,9 +70,9 @@ const RULES: &[(&str, Rule, Planted)] = &[
 /// Which crate may be named where: the start of a path under `src/`, or several.
 const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["app/", "web/", "domains/"]),
-    ("http_body_util", &["app/", "web/"]),
-    ("hyper", &["app/", "web/"]),
-    ("hyper_util", &["app/", "web/"]),
+    ("http_body_util", &["app/", "web/", "engines/upstream"]),
+    ("hyper", &["app/", "web/", "engines/upstream"]),
+    ("hyper_util", &["app/", "web/", "engines/upstream"]),
     ("metrics_exporter_prometheus", &["app/", "web/"]),
     ("rust_embed", &["web/"]),
     ("sd_notify", &["app/"]),
@@ -83,8 +83,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_path_to_error", &["web/"]),
     ("rayon", &["engines/"]),
     ("rcgen", &["engines/tls", "app/listen"]),
-    ("rustls", &["engines/tls", "app/listen"]),
-    ("tokio_rustls", &["engines/tls", "app/listen"]),
+    ("rustls", &["engines/tls", "engines/upstream", "app/listen"]),
+    ("tokio_rustls", &["engines/tls", "engines/upstream", "app/listen"]),
     ("redb", &["store/"]),
     ("postcard", &["store/"]),
     ("hnsw_rs", &["engines/vectors"]),

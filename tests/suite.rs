@@ -23,3 +23,4 @@ mod house;
 mod quality;
 mod readers;
 mod store;
+mod upstream;

@@ -659,6 +659,50 @@ fn of_activity() -> Vec<Case> {
     ]
 }
 
+fn of_models() -> Vec<Case> {
+    let asks = Open::Holders("use_assistant");
+    let manages = Open::Holders("manage_assistant");
+    let unknown = json!({"code": "model_unknown"});
+    // A real model is brought in the chapter of models; here it is who may, and what is refused.
+    let mut letter = upload("", &[("lettre.txt", b"Cher voisin")]);
+    "/models".clone_into(&mut letter.path);
+    let mut nothing = upload("", &[]);
+    "/models".clone_into(&mut nothing.path);
+    let none = json!({"purpose": "language"});
+    vec![
+        case(asks, get("/models"), 200)
+            .of("get", "/models")
+            .with(json!({"items": [], "adding": [], "engine": {"engine": "local", "model": null}})),
+        case(manages, letter, 400)
+            .of("post", "/models")
+            .with(json!({"code": "model_file_unknown"}))
+            .wrong(nothing, json!(["body", "file"])),
+        case(manages, ask("POST", "/models/rescan"), 200)
+            .of("post", "/models/rescan")
+            .with(json!({"items": []})),
+        case(asks, get("/models/nobody"), 404).of("get", "/models/{name}").with(unknown.clone()),
+        case(manages, ask("DELETE", "/models/nobody"), 404)
+            .of("delete", "/models/{name}")
+            .with(unknown),
+        case(manages, post("/models/none/use", &none), 200)
+            .of("post", "/models/{name}/use")
+            .with(json!({"model": null}))
+            .takes_json()
+            .wrong(
+                post("/models/none/use", &json!({"purpose": 1})),
+                json!(["body", "purpose"]),
+            ),
+        case(manages, put("/models/upstream/key", &json!({"key": "k"})), 409)
+            .of("put", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"}))
+            .takes_json()
+            .wrong(put("/models/upstream/key", &json!({"key": 1})), json!(["body", "key"])),
+        case(manages, ask("DELETE", "/models/upstream/key"), 409)
+            .of("delete", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"})),
+    ]
+}
+
 fn of_the_socket() -> Vec<Case> {
     vec![
         // A socket has its own chapter; a plain request is told what this address is.
@@ -683,6 +727,7 @@ fn cases() -> Vec<Case> {
         of_search(),
         of_documents(),
         of_collections(),
+        of_models(),
         of_activity(),
     ]
     .into_iter()

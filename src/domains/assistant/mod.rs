@@ -16,6 +16,7 @@ mod meaning;
 pub mod models;
 pub mod passages;
 pub mod prompts;
+mod queue;
 pub mod readers;
 mod reading;
 pub mod records;

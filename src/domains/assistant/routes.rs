@@ -28,7 +28,7 @@ pub fn routes(desk: Assistant, thinking: Thinking, people: Arc<dyn People>) -> O
         .merge(search::routes())
         .with_state(desk)
         .merge(collections)
-        .merge(models::routes().with_state(thinking.models.clone()))
+        .merge(models::routes().with_state(thinking.clone()))
         .merge(history::routes().with_state(thinking.history.clone()))
         .merge(prompts::routes().with_state(thinking.prompts.clone()))
         .merge(conversations::routes().with_state(thinking.clone()))

@@ -31,6 +31,8 @@ pub struct Ground {
     pub program: PathBuf,
     /// The models' folder.
     pub models: PathBuf,
+    /// The name of the folder in it whose model embeds.
+    pub embedding: String,
     /// Where uploads and imports are spooled.
     pub spool: PathBuf,
 }
@@ -90,6 +92,7 @@ impl Thinking {
     /// # Errors
     /// `Broken` when no thread can be had.
     pub fn start(&self, tasks: &Tasks) -> Result<(), Fault> {
+        self.models.start(tasks)?;
         self.generation.start(tasks)?;
         self.history.start(tasks)
     }
