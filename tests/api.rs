@@ -3,8 +3,10 @@
 mod activity;
 pub mod ask;
 mod collections;
+mod conversations;
 mod doors;
 mod every_route;
+mod history;
 mod keys;
 mod models;
 mod papers;

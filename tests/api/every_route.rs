@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{own}` a right of whoever asks, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -703,6 +703,89 @@ fn of_models() -> Vec<Case> {
     ]
 }
 
+fn of_conversations() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let start = |body: &Value| post("/chat/conversations", body);
+    let one = "/chat/conversations/{conversation}";
+    let edit = |body: &Value| ask("PATCH", one).json(body);
+    vec![
+        case(users, get("/chat/conversations?q=quai&limit=5"), 200)
+            .of("get", "/chat/conversations")
+            .with(json!({"items": [], "more": false, "searched_all": true}))
+            .wrong(get("/chat/conversations?limit=0"), json!(["query", "limit"]))
+            .wrong(get("/chat/conversations?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/chat/conversations?before=un"), json!(["query", "before"]))
+            .unknown("/chat/conversations?before={none}"),
+        case(users, start(&json!({"title": "Le titre", "collection": "general"})), 201)
+            .of("post", "/chat/conversations")
+            .with(json!({"title": "Le titre", "collection": "general", "turns": 0}))
+            .takes_json()
+            .wrong(start(&json!({"title": "x".repeat(201)})), json!(["body", "title"]))
+            .wrong(start(&json!({"title": 7})), json!(["body", "title"])),
+        case(users, edit(&json!({"title": "Un autre"})), 200)
+            .of("patch", "/chat/conversations/{id}")
+            .with(json!({"title": "Un autre"}))
+            .takes_json()
+            .owned()
+            .wrong(edit(&json!({"title": " "})), json!(["body", "title"]))
+            .wrong(ask("PATCH", "/chat/conversations/un").json(&json!({})), json!(["path", "id"]))
+            .unknown("/chat/conversations/{none}"),
+        case(users, ask("DELETE", one), 200)
+            .of("delete", "/chat/conversations/{id}")
+            .with(json!({"status": "deleted"}))
+            .owned()
+            .wrong(ask("DELETE", "/chat/conversations/un"), json!(["path", "id"]))
+            .unknown("/chat/conversations/{none}"),
+        case(users, get("/chat/conversations/{conversation}/messages"), 200)
+            .of("get", "/chat/conversations/{id}/messages")
+            .with(json!({"items": [], "more": false}))
+            .owned()
+            .wrong(
+                get("/chat/conversations/{conversation}/messages?limit=501"),
+                json!(["query", "limit"]),
+            )
+            .unknown("/chat/conversations/{none}/messages"),
+    ]
+}
+
+fn of_history_and_prompts() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let save = |body: &Value| post("/jobs/prompts/save", body);
+    let gone = |body: &Value| ask("DELETE", "/jobs/prompts").json(body);
+    vec![
+        case(users, get("/history?type=chat.&limit=1&start=2026-01-01"), 200)
+            .of("get", "/history")
+            .with(json!({"items": [], "total": 0}))
+            .wrong(get("/history?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/history?offset=-1"), json!(["query", "offset"]))
+            .wrong(get("/history?start=hier"), json!(["query", "start"]))
+            .wrong(get("/history?end=hier"), json!(["query", "end"])),
+        case(users, ask("DELETE", "/history"), 200)
+            .of("delete", "/history")
+            .with(json!({"status": "cleared", "deleted": 0}))
+            .wrong(ask("DELETE", "/history?all=peut-etre"), json!(["query", "all"])),
+        case(users, get("/jobs/prompts/recent?limit=1"), 200)
+            .of("get", "/jobs/prompts/recent")
+            .wrong(get("/jobs/prompts/recent?limit=51"), json!(["query", "limit"])),
+        case(users, get("/jobs/prompts/favorites"), 200)
+            .of("get", "/jobs/prompts/favorites")
+            .with(json!({"items": []}))
+            .wrong(get("/jobs/prompts/favorites?limit=0"), json!(["query", "limit"])),
+        case(users, save(&json!({"prompt": "Résume la note {n}"})), 200)
+            .of("post", "/jobs/prompts/save")
+            .with(json!({"item": {"usage_count": 0, "favorite": false}}))
+            .takes_json()
+            .wrong(save(&json!({})), json!(["body", "prompt"]))
+            .wrong(save(&json!({"prompt": " "})), json!(["body", "prompt"])),
+        case(users, gone(&json!({"prompt": "{prompt}"})), 200)
+            .of("delete", "/jobs/prompts")
+            .with(json!({"status": "deleted"}))
+            .takes_json()
+            .owned()
+            .wrong(gone(&json!({})), json!(["body", "prompt"])),
+    ]
+}
+
 fn of_the_socket() -> Vec<Case> {
     vec![
         // A socket has its own chapter; a plain request is told what this address is.
@@ -729,6 +812,8 @@ fn cases() -> Vec<Case> {
         of_collections(),
         of_models(),
         of_activity(),
+        of_conversations(),
+        of_history_and_prompts(),
     ]
     .into_iter()
     .flatten()
@@ -830,6 +915,18 @@ impl Stage {
             };
             let me = house.ask(get("/auth/me").by(&token)).json();
             me["session_id"].as_str().unwrap().to_owned()
+        });
+        put("conversation", &|| {
+            let title = json!({"title": "À nommer"});
+            let start = post("/chat/conversations", &title).by(by.unwrap_or(&self.admin));
+            let made = house.check(start, 201, &json!({"title": "À nommer"}));
+            made["id"].as_str().unwrap().to_owned()
+        });
+        put("prompt", &|| {
+            let prompt = format!("Un prompt, le {}.", self.next());
+            let save = post("/jobs/prompts/save", &json!({"prompt": prompt}));
+            house.check(save.by(by.unwrap_or(&self.admin)), 200, &json!({}));
+            prompt
         });
         put("role", &|| {
             let body =
