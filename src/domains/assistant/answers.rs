@@ -1,5 +1,7 @@
 //! Grounded answers: passages that the caller may read, a text made of them, and every sentence's source.
 
+pub mod threshold;
+
 use super::Assistant;
 use super::conversations::Conversations;
 use super::generation::Generation;
