@@ -1,8 +1,12 @@
 //! The history: what was asked and answered, kept for a while, secrets masked (assistant.md §3.6).
 
+mod replay;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use replay::{Again, Anew, Replayer};
 
 use super::thinking::Ground;
 use crate::base::caller::Caller;
@@ -48,6 +52,9 @@ impl History {
     pub fn start(&self, _tasks: &Tasks) -> Result<(), Fault> {
         Ok(())
     }
+
+    /// Has what is too much thrown away soon; called after a write that noted something.
+    pub fn look(&self) {}
 
     /// Notes an event within a write of its own deed; `payload` is masked before it is kept.
     ///
