@@ -2,11 +2,13 @@
 
 pub mod adding;
 pub mod answers;
+pub mod citing;
 pub mod collections;
 pub mod conversations;
 pub mod documents;
 pub mod eval;
 mod files;
+mod folding;
 mod following;
 pub mod fusion;
 pub mod generation;

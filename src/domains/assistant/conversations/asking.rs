@@ -6,13 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{CONVERSATIONS_MAX, Conversations, TURNS_MAX, move_to, of_owner, owner, title_of};
+use super::{CONVERSATIONS_MAX, Conversations, TURNS_MAX, find, move_to, of_owner, title_of};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::base::id::{Id, Lineage};
-use crate::domains::assistant::history::History;
+use crate::domains::assistant::history::{ANSWERED, History, owner};
 use crate::domains::assistant::prompts::Prompts;
-use crate::domains::assistant::readers::Gate;
 use crate::domains::assistant::records::talk::{
     CONVERSATIONS, CONVERSATIONS_OF, Citation, Conversation, Origin, Outcome, TURNS, Turn,
 };
@@ -23,8 +22,6 @@ use crate::store::{Deed, Reader, Tx, under};
 pub const QUESTION_MAX: usize = 8_000;
 /// The most earlier turns that go with a question: the last ones.
 pub const MAX_EARLIER: usize = 20;
-/// The kind of an answer in the history, and its deed in the journal.
-pub const ANSWERED: &str = "chat.answer";
 
 /// Conversations that somebody is being answered in.
 pub(super) type Busy = Arc<Mutex<BTreeSet<Id>>>;
@@ -167,13 +164,7 @@ impl Conversations {
         caller.require(Right::UseAssistant)?;
         let owner = owner(caller)?;
         let question = checked(question)?.to_owned();
-        let collection = collection.map(str::trim).filter(|name| !name.is_empty());
-        if let Some(name) = collection
-            && !self.store.read(|view| Gate::at(view, caller).lets(name))?
-        {
-            return Err(Fault::not_found("collection"));
-        }
-        let collection = collection.map(str::to_owned);
+        let collection = self.open_collection(caller, collection)?;
         let place = conversation.map(|id| Place::take(&self.busy, id)).transpose()?;
         if regenerate {
             let place = place.ok_or_else(nothing_to_regenerate)?;
@@ -300,12 +291,6 @@ impl Conversations {
 
 fn nothing_to_regenerate() -> Fault {
     Fault::conflict("nothing_to_regenerate", "No question was asked in this conversation yet.")
-}
-
-/// The conversation of that name, if it is this owner's.
-pub(super) fn find(reader: &impl Reader, owner: Id, id: Id) -> Result<Conversation, Fault> {
-    let found = reader.get(&CONVERSATIONS, &id)?;
-    found.filter(|it| it.owner == owner).ok_or_else(|| Fault::not_found("conversation"))
 }
 
 /// Makes a conversation.

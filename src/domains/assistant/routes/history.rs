@@ -2,9 +2,9 @@
 
 use utoipa_axum::router::OpenApiRouter;
 
-use super::super::history::History;
+use super::super::thinking::Thinking;
 
 /// The routes.
-pub(super) fn routes() -> OpenApiRouter<History> {
+pub(super) fn routes() -> OpenApiRouter<Thinking> {
     OpenApiRouter::new()
 }
