@@ -1,5 +1,8 @@
 //! Grounded answers: passages that the caller may read, a text made of them, and every sentence's source.
 
+pub mod citing;
+pub mod extracting;
+pub mod packing;
 pub mod threshold;
 
 use super::Assistant;
