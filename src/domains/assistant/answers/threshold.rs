@@ -13,6 +13,9 @@ const WITNESSES: usize = 5;
 /// What BM25 gives a word at most, against its inverse document frequency: `k1 + 1`.
 const SATURATION: f32 = 2.2;
 
+/// Below this share of the question's words the documents do not tell.
+pub const COVERAGE_MIN: f32 = 0.4;
+
 /// How strong what was found is, on scales that another question's passages share; each from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Strength {
@@ -29,6 +32,11 @@ pub struct Strength {
 }
 
 impl Strength {
+    /// Whether it is too weak to answer from.
+    pub fn is_weak(&self) -> bool {
+        self.coverage < COVERAGE_MIN
+    }
+
     /// Weighs what was found, best first, against the question.
     ///
     /// # Errors
@@ -79,11 +87,12 @@ fn terms_of(scales: &Scales, answer: &Answer) -> BTreeSet<String> {
     terms
 }
 
-/// The share of the words, by weight, that `terms` hold; nought of no words.
+/// The share of the words, by weight, that `terms` hold; all of no words, since a question of conditions alone
+/// ("a phrase", `title:word`) finds only what fits.
 fn share(words: &[Weighed], terms: &BTreeSet<String>) -> f32 {
     let all: f32 = words.iter().map(|word| word.weight).sum();
     let held: f32 = words.iter().map(|word| word.weight * word.held_by(terms)).sum();
-    if all > 0.0 { held / all } else { 0.0 }
+    if all > 0.0 { held / all } else { 1.0 }
 }
 
 fn margin(found: &[Answer]) -> f32 {
