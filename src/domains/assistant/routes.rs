@@ -16,12 +16,20 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
+pub use llm::{Lines, Pace, Recognise};
+
 use super::Assistant;
 use super::readers::People;
 use super::thinking::Thinking;
 
-/// The routes of the assistant's desks; `people` knows whom a collection can be given to.
-pub fn routes(desk: Assistant, thinking: Thinking, people: Arc<dyn People>) -> OpenApiRouter {
+/// The routes of the assistant's desks; `people` knows whom a collection can be given to, `lines` what
+/// ends what is open.
+pub fn routes(
+    desk: Assistant,
+    thinking: Thinking,
+    people: Arc<dyn People>,
+    lines: Lines,
+) -> OpenApiRouter {
     let collections = collections::routes(desk.clone(), people);
     let embedding = desk.clone();
     documents::routes()
@@ -33,6 +41,6 @@ pub fn routes(desk: Assistant, thinking: Thinking, people: Arc<dyn People>) -> O
         .merge(prompts::routes().with_state(thinking.prompts.clone()))
         .merge(conversations::routes().with_state(thinking.clone()))
         .merge(answers::routes().with_state(thinking.clone()))
-        .merge(llm::routes().with_state(thinking.clone()))
-        .merge(openai::routes(thinking, embedding))
+        .merge(llm::routes(&thinking, &embedding, lines.clone()))
+        .merge(openai::routes(thinking, embedding, lines))
 }
