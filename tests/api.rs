@@ -6,6 +6,8 @@ mod collections;
 mod doors;
 mod every_route;
 mod keys;
+mod llm;
+mod openai;
 mod papers;
 mod people;
 mod rights;

@@ -259,12 +259,13 @@ async fn llm_stream(
 ) -> Result<Response, WebFault> {
     let Ok(upgrade) = upgrade else { return Ok(upgrade_required()) };
     let place = desk.places.clone().try_acquire_owned().map_err(|_| crowded())?;
+    let trace = caller.request.clone();
     let guest = desk.admitted(caller, asked.token, &headers).await?;
     let upgrade = upgrade
         .max_message_size(MESSAGE_MAX)
         .max_frame_size(FRAME_MAX)
         .max_write_buffer_size(UNSENT_MAX);
-    Ok(upgrade.on_upgrade(move |socket| desk.serve(socket, guest, place)))
+    Ok(upgrade.on_upgrade(move |socket| desk.serve(socket, guest, trace, place)))
 }
 
 fn upgrade_required() -> Response {

@@ -166,7 +166,7 @@ impl Desk {
     pub(super) async fn serve(self, socket: WebSocket, guest: Guest, _place: OwnedSemaphorePermit) {
         let (closing, pace) = (self.lines.closing.clone(), self.lines.pace);
         let mut line = Line::over(socket, closing, pace);
-        let mut words = Words::default();
+        let mut words = Words { trace, ..Words::default() };
         let end = match self.converse(&mut line, &mut words, guest).await {
             Ok(()) => End::Done,
             Err(end) => end,
@@ -188,12 +188,10 @@ impl Desk {
         let (ends, start) = match guest {
             Guest::Refused(fault) => return Err(End::Wrong(fault)),
             Guest::Known(caller) => {
-                words.trace.clone_from(&caller.request);
                 let ends = self.welcome(line, &caller)?;
                 (Some(ends), self.first(line, words).await?)
             }
             Guest::Stranger { as_nobody, _place } => {
-                words.trace.clone_from(&as_nobody.request);
                 let start = self.first(line, words).await?;
                 let ends = match start.as_ref().map(|start| start.token.clone()) {
                     None => None,
