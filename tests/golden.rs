@@ -12,10 +12,10 @@ use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::talk::{
     Citation, Conversation, Event, Held, Origin, Outcome as TurnOutcome, SavedPrompt, Turn,
 };
+use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
-use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::identity::records::{
     ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
     State as UserState, User, Way,

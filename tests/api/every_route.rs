@@ -619,6 +619,67 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+/// No model is installed: who may ask is told so, and nobody else.
+fn asks_the_writer(good: Ask) -> Case {
+    case(Open::Holders("use_assistant"), good, 503)
+        .with(json!({"code": "model_missing"}))
+        .takes_json()
+}
+
+fn of_the_writer() -> Vec<Case> {
+    let infer = |body: &Value| post("/llm/infer", body);
+    let options = |options: Value| infer(&json!({"prompt": "Il", "options": options}));
+    vec![
+        asks_the_writer(infer(&json!({"prompt": "Bonjour", "options": {"max_tokens": 8}})))
+            .of("post", "/llm/infer")
+            .wrong(infer(&json!({"prompt": 7})), json!(["body", "prompt"]))
+            .wrong(options(json!({"temperature": 9})), json!(["body", "options", "temperature"]))
+            .wrong(options(json!({"top_p": "x"})), json!(["body", "options", "top_p"]))
+            .wrong(options(json!({"max_tokens": 0})), json!(["body", "options", "max_tokens"])),
+        // The socket has its own chapter; a plain request is told what this address is.
+        case(Open::All, get("/llm/stream"), 426)
+            .of("get", "/llm/stream")
+            .with(json!({"code": "upgrade_required"})),
+    ]
+}
+
+fn of_openai() -> Vec<Case> {
+    let asks = |body: Value| post("/v1/chat/completions", &body);
+    let goes_on = |body: Value| post("/v1/completions", &body);
+    let embeds = |body: Value| post("/v1/embeddings", &body);
+    let said = json!([{"role": "user", "content": "Bonjour"}]);
+    vec![
+        case(Open::Holders("use_assistant"), get("/v1/models"), 200)
+            .of("get", "/v1/models")
+            .with(json!({"object": "list", "data": []})),
+        case(Open::Holders("use_assistant"), get("/v1/models/nobody"), 404)
+            .of("get", "/v1/models/{id}")
+            .with(json!({"code": "model_unknown"})),
+        asks_the_writer(asks(json!({"model": "default", "messages": said, "stream": true})))
+            .of("post", "/v1/chat/completions")
+            .wrong(asks(json!({"model": "default"})), json!(["body", "messages"]))
+            .wrong(asks(json!({"messages": []})), json!(["body", "messages"]))
+            .wrong(
+                asks(json!({"messages": [{"role": "chef", "content": "x"}]})),
+                json!(["body", "messages", "0", "role"]),
+            )
+            .wrong(asks(json!({"messages": said, "top_p": 2})), json!(["body", "top_p"])),
+        asks_the_writer(goes_on(json!({"model": "default", "prompt": "Il était"})))
+            .of("post", "/v1/completions")
+            .wrong(goes_on(json!({"model": "default"})), json!(["body", "prompt"]))
+            .wrong(goes_on(json!({"prompt": "x", "max_tokens": 0})), json!(["body", "max_tokens"])),
+        asks_the_writer(embeds(json!({"model": "default", "input": ["un", "deux"]})))
+            .of("post", "/v1/embeddings")
+            .wrong(embeds(json!({"model": "default"})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": []})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": ["un", ""]})), json!(["body", "input", "1"]))
+            .wrong(
+                embeds(json!({"input": "x", "encoding_format": "hex"})),
+                json!(["body", "encoding_format"]),
+            ),
+    ]
+}
+
 fn of_activity() -> Vec<Case> {
     let admins = |path: &str| case(Open::Holders("view_sauron"), get(path), 200);
     vec![
@@ -688,10 +749,7 @@ fn of_models() -> Vec<Case> {
             .of("post", "/models/{name}/use")
             .with(json!({"model": null}))
             .takes_json()
-            .wrong(
-                post("/models/none/use", &json!({"purpose": 1})),
-                json!(["body", "purpose"]),
-            ),
+            .wrong(post("/models/none/use", &json!({"purpose": 1})), json!(["body", "purpose"])),
         case(manages, put("/models/upstream/key", &json!({"key": "k"})), 409)
             .of("put", "/models/upstream/key")
             .with(json!({"code": "upstream_missing"}))
@@ -808,6 +866,8 @@ fn cases() -> Vec<Case> {
         of_roles_and_sessions(),
         of_the_socket(),
         of_search(),
+        of_the_writer(),
+        of_openai(),
         of_documents(),
         of_collections(),
         of_models(),

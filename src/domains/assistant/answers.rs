@@ -269,7 +269,9 @@ impl Replayer for Answers {
                 Ok(desk.reply(&caller, &inquiry, &Listener::new(steps)))
             })
             .await
-            .map_err(|busy| Fault::unavailable(busy.fault().code, busy.fault().message.clone()))??;
+            .map_err(|busy| {
+                Fault::unavailable(busy.fault().code, busy.fault().message.clone())
+            })??;
             Ok(Anew {
                 citations: reply.citations(),
                 answer: reply.text,

@@ -26,6 +26,7 @@ pub mod routes;
 pub mod search;
 pub mod steps;
 pub mod thinking;
+pub mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

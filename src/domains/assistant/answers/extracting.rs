@@ -174,8 +174,7 @@ fn scores(
             None => (BY_WORDS + BY_MEANING, 0.0),
         };
         let position = BY_POSITION / (sentence.place as f32 + 1.0);
-        let score =
-            by_words_weight * by_words + by_meaning + BY_PASSAGE * source.score + position;
+        let score = by_words_weight * by_words + by_meaning + BY_PASSAGE * source.score + position;
         let words = sentence.text.split_whitespace().count();
         if words < WORDS_MIN { SCRAP * score } else { score }
     };

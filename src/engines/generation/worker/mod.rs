@@ -91,7 +91,8 @@ pub fn generate_main() -> ExitCode {
     };
     let (sender, messages) = channel();
     let speaker = voice.clone();
-    let ready = tasks.thread("prompts", move |_| prompts::attend(&orders, &language, &sender, &speaker));
+    let ready =
+        tasks.thread("prompts", move |_| prompts::attend(&orders, &language, &sender, &speaker));
     if let Err(fault) = ready {
         return complain(&fault);
     }
