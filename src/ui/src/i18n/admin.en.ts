@@ -13,6 +13,7 @@ export const en: AdminWords = {
   "desk.sessions": "Sessions",
   "desk.apikeys": "API keys",
   "desk.journal": "Journal",
+  "desk.models": "Models",
 
   "users.add": "Add a person",
   "users.list": "List of users",

@@ -12,6 +12,7 @@ export const fr = {
   "desk.sessions": "Sessions",
   "desk.apikeys": "Clés d’API",
   "desk.journal": "Journal",
+  "desk.models": "Modèles",
 
   "users.add": "Ajouter une personne",
   "users.list": "Liste des utilisateurs",
