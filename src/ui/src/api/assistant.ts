@@ -37,7 +37,7 @@ export interface Source {
   start: number;
   end: number;
   page?: number | null;
-  /** The reader may no longer open it, or it is no longer there. */
+  /** Replaced, deleted, or closed to the reader: all of it but the number may be missing then. */
   gone?: boolean;
 }
 
@@ -78,11 +78,12 @@ export interface Prompt {
   last_used?: string;
 }
 
-export interface Memory {
-  weights: number;
-  repacked: number;
-  cache_per_token: number;
-  work: number;
+/** The memory a model needs for a context, bytes. */
+export interface Needs {
+  context_tokens: number;
+  slots: number;
+  /** Whether the box gives as much now; null where that is not known. */
+  fits: boolean | null;
   total: number;
 }
 
@@ -116,7 +117,10 @@ export interface ModelItem {
   state: string;
   in_use: boolean;
   card: Card | null;
-  memory?: Memory | null;
+  /** What it needs as the box is set; null where that is not known. */
+  memory: Needs | null;
+  /** The same at other contexts, one answer at a time. */
+  memory_at: Needs[];
   files: { name: string; bytes: number; sha256: string }[];
   bytes: number;
   added_at?: string | null;
@@ -132,9 +136,34 @@ export interface WriterStatus {
   context_tokens: number;
 }
 
+/** A model on its way in. */
+export interface Adding {
+  name: string;
+  stage: "receiving" | "keeping" | "checking";
+  done: number;
+  total: number;
+}
+
+/** The server that writes for the box, as far as it is known. */
+export interface Upstream {
+  origin: string | null;
+  has_key: boolean;
+  trouble: string | null;
+}
+
+/** What became of a folder that was put there by hand. */
+export interface Rescanned {
+  name: string;
+  outcome: "added" | "unchanged" | "damaged" | "refused";
+  code: string | null;
+  detail: string | null;
+}
+
 export interface Shelf {
   items: ModelItem[];
+  adding: Adding[];
   engine: WriterStatus;
+  upstream: Upstream;
   free_bytes?: number | null;
   memory_bytes?: number | null;
 }
@@ -144,7 +173,7 @@ export interface HistoryEvent {
   type: string;
   payload: Record<string, unknown>;
   created_at: string;
-  user?: string | null;
+  user: string;
   session_id?: string | null;
   plugin?: string | null;
 }
@@ -203,10 +232,12 @@ export const assistant = {
   dropPrompt: (prompt: string) => call<unknown>("DELETE", "/jobs/prompts", { body: { prompt } }),
 
   models: () => call<Shelf>("GET", "/models"),
-  rescan: () => call<unknown>("POST", "/models/rescan"),
+  rescan: () => call<{ items: Rescanned[] }>("POST", "/models/rescan"),
   use: (name: string, purpose?: string) => call<unknown>("POST", `/models/${encodeURIComponent(name)}/use`, { body: purpose ? { purpose } : {} }),
   useNone: (purpose: string) => call<unknown>("POST", "/models/none/use", { body: { purpose } }),
   removeModel: (name: string) => call<unknown>("DELETE", `/models/${encodeURIComponent(name)}`),
+  giveKey: (secret: string) => call<unknown>("PUT", "/models/upstream/key", { body: { key: secret } }),
+  forgetKey: () => call<unknown>("DELETE", "/models/upstream/key"),
 
   history: (query: Query) => call<{ items: HistoryEvent[]; total: number }>("GET", "/history", { query }),
   replay: (ids?: number[]) => call<{ items: Replay[] }>("POST", "/history/replay", { body: ids ? { ids } : {} }),
@@ -261,6 +292,8 @@ export function sendModel(files: File[], progress: (part: number) => void): Mode
       else reject(noticeLoss(faultFrom(request.status, (header) => request.getResponseHeader(header), body)));
     };
     const form = new FormData();
+    // Fields go before files: what does not fit is refused before it is sent.
+    form.append("bytes", String(files.reduce((sum, file) => sum + file.size, 0)));
     for (const file of files) form.append("file", file, file.name);
     request.open("POST", "/models");
     if (key.csrf) request.setRequestHeader(CSRF_HEADER, key.csrf);
