@@ -68,3 +68,29 @@ test("a text made to be slow is read at once", () => {
   }
   assert.ok(performance.now() - began < 3_000, `${performance.now() - began} ms`);
 });
+
+test("two answers are compared word by word, and no letter is lost", async () => {
+  const { differences } = await source("differences.ts");
+  const [old, now] = ["Le conducteur prend une pause de 45 minutes.", "Le conducteur doit prendre une pause de 30 minutes."];
+  const cut = differences(old, now);
+  assert.equal(cut.old.map((one) => one.text).join(""), old);
+  assert.equal(cut.now.map((one) => one.text).join(""), now);
+  assert.deepEqual(cut.old.filter((one) => one.only).map((one) => one.text), ["prend", "45"]);
+  assert.deepEqual(cut.now.filter((one) => one.only).map((one) => one.text), ["doit prendre", "30"]);
+  assert.deepEqual(differences("pareil", "pareil").old, [{ text: "pareil", only: false }]);
+  assert.deepEqual(differences("", "neuf").now, [{ text: "neuf", only: true }]);
+});
+
+test("events are cut from a stream at any byte, and a sign of life is none", async () => {
+  const { cut } = await source("api/stream.ts");
+  const text = ': encore là\n\nevent: status\ndata: {"state":"searching"}\n\nevent: token\r\ndata: {"text":"é"}\r\n\r\ndata: a\ndata: b\n\n';
+  for (let at = 0; at <= text.length; at += 1) {
+    const first = cut(text.slice(0, at));
+    const second = cut(first.rest + text.slice(at));
+    assert.deepEqual(
+      [...first.events, ...second.events].map(({ event, data }) => [event, data]),
+      [["status", '{"state":"searching"}'], ["token", '{"text":"é"}'], ["message", "a\nb"]],
+    );
+    assert.equal(second.rest, "");
+  }
+});

@@ -11,15 +11,21 @@ const MOST_PAIRS = 2_000_000;
 
 /** Words with the space after them, so that joining them gives the text back. */
 function words(text: string): string[] {
-  return text.match(/\s*\S+\s*?(?=\s|$)|\s+$/g) ?? [];
+  return text.match(/\S+\s*|^\s+/g) ?? [];
 }
 
 function joined(list: string[], only: boolean[]): Stretch[] {
   const out: Stretch[] = [];
-  list.forEach((word, at) => {
+  const push = (text: string, marked: boolean) => {
     const last = out.at(-1);
-    if (last && last.only === only[at]) last.text += word;
-    else out.push({ text: word, only: only[at] ?? false });
+    if (last && last.only === marked) last.text += text;
+    else if (text) out.push({ text, only: marked });
+  };
+  list.forEach((word, at) => {
+    if (!only[at]) return push(word, false);
+    push(word.trimEnd(), true);
+    // The space between two marked words is marked with them, the one after the last is not.
+    push(word.slice(word.trimEnd().length), only[at + 1] ?? false);
   });
   return out;
 }

@@ -4,6 +4,7 @@ import type { AssistantWords } from "./assistant.fr";
 export const en: AssistantWords = {
   "talk.untitled": "Untitled",
   "talk.begin": "What would you like to know?",
+  "talk.suggestions": "Kept questions",
   "talk.beginBody": "The assistant reads your documents and answers with its sources. Each number leads to the passage.",
   "talk.beginBare": "No model is installed: answers are made of the best sentences of your documents, with their sources.",
   "talk.toModels": "Add a model",
@@ -142,6 +143,8 @@ export const en: AssistantWords = {
   "models.useSlots": "It will need about {size} of memory: {slots} answers at once, {n} tokens each.",
   "models.size": "Size",
   "models.parameters": "Parameters",
+  "models.millions": "{n} million",
+  "models.billions": "{n} billion",
   "models.quantisation": "Quantisation",
   "models.speed": "Speed",
   "models.speed.fast": "Fast",

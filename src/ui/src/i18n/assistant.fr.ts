@@ -3,6 +3,7 @@
 export const fr = {
   "talk.untitled": "Sans titre",
   "talk.begin": "Que voulez-vous savoir ?",
+  "talk.suggestions": "Questions gardées",
   "talk.beginBody": "L’assistant lit vos documents et répond en citant ses sources. Chaque numéro mène au passage.",
   "talk.beginBare": "Aucun modèle n’est installé : les réponses sont composées des meilleures phrases de vos documents, avec leurs sources.",
   "talk.toModels": "Ajouter un modèle",
@@ -141,6 +142,8 @@ export const fr = {
   "models.useSlots": "Il demandera environ {size} de mémoire : {slots} réponses à la fois, {n} jetons chacune.",
   "models.size": "Taille",
   "models.parameters": "Paramètres",
+  "models.millions": "{n} millions",
+  "models.billions": "{n} milliards",
   "models.quantisation": "Quantification",
   "models.speed": "Vitesse",
   "models.speed.fast": "Rapide",
