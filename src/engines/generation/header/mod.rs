@@ -4,10 +4,12 @@
 //! the tensors' names, shapes, kinds and places, and then the weights themselves, which are not read
 //! here. Versions 2 and 3 differ in nothing that a little-endian file shows.
 
+#[cfg(test)]
+pub(super) mod forge;
 mod source;
 mod tensors;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -92,11 +92,7 @@ impl Decoder {
     }
 
     /// Takes the runs' tokens through the network; the logits of the runs that ask for them, in order.
-    pub(super) fn pass(
-        &self,
-        shape: &Shape,
-        runs: &mut [Run<'_>],
-    ) -> Result<Vec<Vec<f32>>, Fault> {
+    pub(super) fn pass(&self, shape: &Shape, runs: &mut [Run<'_>]) -> Result<Vec<Vec<f32>>, Fault> {
         let places = places(runs);
         let rows = places.len();
         let mut x = vec![0.0; rows * shape.width];
@@ -148,12 +144,7 @@ impl Decoder {
         self.turnings.iter().map(table).collect()
     }
 
-    fn logits(
-        &self,
-        shape: &Shape,
-        runs: &[Run<'_>],
-        x: &[f32],
-    ) -> Result<Vec<Vec<f32>>, Fault> {
+    fn logits(&self, shape: &Shape, runs: &[Run<'_>], x: &[f32]) -> Result<Vec<Vec<f32>>, Fault> {
         let mut last = Vec::new();
         let mut end = 0;
         for run in runs {

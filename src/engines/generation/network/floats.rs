@@ -81,11 +81,15 @@ impl Floats {
                 let Some(place) = room.get_mut(..count * ROWS) else { return };
                 let weights: &[f32] = match &self.weights {
                     Weights::Half(all) => {
-                        all.get(at..at + place.len()).unwrap_or_default().convert_to_f32_slice(place);
+                        all.get(at..at + place.len())
+                            .unwrap_or_default()
+                            .convert_to_f32_slice(place);
                         place
                     }
                     Weights::Brain(all) => {
-                        all.get(at..at + place.len()).unwrap_or_default().convert_to_f32_slice(place);
+                        all.get(at..at + place.len())
+                            .unwrap_or_default()
+                            .convert_to_f32_slice(place);
                         place
                     }
                     Weights::Single(all) => all.get(at..at + place.len()).unwrap_or_default(),

@@ -310,7 +310,9 @@ mod tests {
                     let wanted: Vec<f32> = floats
                         .chunks(columns)
                         .flat_map(|x| {
-                            meant.chunks(columns).map(move |w| x.iter().zip(w).map(|(a, b)| a * b).sum())
+                            meant
+                                .chunks(columns)
+                                .map(move |w| x.iter().zip(w).map(|(a, b)| a * b).sum())
                         })
                         .collect();
                     let mut got = vec![f32::NAN; rows * 43];

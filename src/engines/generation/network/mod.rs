@@ -15,9 +15,9 @@ mod rotary;
 mod shape;
 mod source;
 mod steps;
-mod tiles;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 use std::fs::File;
 

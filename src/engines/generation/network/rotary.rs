@@ -25,7 +25,11 @@ pub(super) struct Rotary {
 
 impl Rotary {
     /// The turning of the layers that see everything, in texts of up to `context` tokens.
-    pub(super) fn of(source: &mut Source<'_>, shape: &Shape, context: usize) -> Result<Self, Fault> {
+    pub(super) fn of(
+        source: &mut Source<'_>,
+        shape: &Shape,
+        context: usize,
+    ) -> Result<Self, Fault> {
         let header = source.header();
         let base = header.float(&header.own("rope.freq_base")).unwrap_or(BASE);
         let stretch = Stretch::of(header, shape)?;
@@ -119,7 +123,10 @@ enum Stretch {
     /// Positions are divided.
     Linear(f64),
     /// Slow pairs are divided, quick ones are not, those between are mixed.
-    Yarn { factor: f64, learnt: f64 },
+    Yarn {
+        factor: f64,
+        learnt: f64,
+    },
 }
 
 impl Stretch {

@@ -174,7 +174,9 @@ impl Shape {
                 return Err(damaged(format!("A head cannot have {head_size} numbers.")));
             }
             if value_size != head_size {
-                return Err(unsupported("Keys and values of different sizes are not computed here."));
+                return Err(unsupported(
+                    "Keys and values of different sizes are not computed here.",
+                ));
             }
             if sizes.one_or("expert_count", INNER_MAX, 0)? > 0 {
                 return Err(unsupported(
@@ -274,9 +276,8 @@ impl Sizes<'_> {
     }
 
     fn cap(&self, family: Family, key: &str, unsaid: f32) -> Option<f32> {
-        (family == Family::Gemma2).then(|| {
-            self.header.float(&self.header.own(key)).map_or(unsaid, |cap| cap as f32)
-        })
+        (family == Family::Gemma2)
+            .then(|| self.header.float(&self.header.own(key)).map_or(unsaid, |cap| cap as f32))
     }
 
     fn window(&self, family: Family) -> Result<Option<Window>, Fault> {

@@ -143,7 +143,11 @@ pub(super) fn kind(kind: TensorKind) -> GgmlDType {
 }
 
 /// candle's view of weights, which it copies.
-pub(super) fn blocks(name: &str, of: TensorKind, bytes: &[u8]) -> Result<Box<dyn QuantizedType>, Fault> {
+pub(super) fn blocks(
+    name: &str,
+    of: TensorKind,
+    bytes: &[u8],
+) -> Result<Box<dyn QuantizedType>, Fault> {
     let block = usize::try_from(of.block_bytes()).unwrap_or(usize::MAX);
     if bytes.is_empty() || !bytes.len().is_multiple_of(block) {
         return Err(damaged(format!("The weights {name} end within a block.")));

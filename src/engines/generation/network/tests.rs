@@ -8,10 +8,8 @@ use super::{LoadPlan, Network, Part};
 
 /// A file of the shared test data; none, with the reason printed, where it is not there.
 fn shared(name: &str) -> Option<PathBuf> {
-    let folder = std::env::var_os("ILOT_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    );
+    let folder = std::env::var_os("ILOT_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let path = folder.join("data").join(name);
     if !path.exists() {
         println!("skipped: {} is not there", path.display());

@@ -399,9 +399,7 @@ fn read_q6_k(bytes: &[u8; 210], eight: &mut [Block; 8]) {
             let four = if quarter < 2 { low & 15 } else { low >> 4 };
             *place = four | (((high >> (quarter * 2)) & 3) << 4);
         }
-        let own = |at: usize| {
-            scale * f32::from(scales.get(at).copied().unwrap_or(0).cast_signed())
-        };
+        let own = |at: usize| scale * f32::from(scales.get(at).copied().unwrap_or(0).cast_signed());
         (block.scale, block.other) = (own(sub * 2), own(sub * 2 + 1));
     }
 }
