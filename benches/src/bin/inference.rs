@@ -186,15 +186,18 @@ impl Candles {
         let family = content.metadata.get("general.architecture").ok_or("no family")?;
         let device = Device::Cpu;
         Ok(match family.to_string()?.as_str() {
-            "llama" => {
-                Self::Llama(quantized_llama::ModelWeights::from_gguf(content, &mut file, &device)?, 0)
-            }
-            "qwen2" => {
-                Self::Qwen2(quantized_qwen2::ModelWeights::from_gguf(content, &mut file, &device)?, 0)
-            }
-            "qwen3" => {
-                Self::Qwen3(quantized_qwen3::ModelWeights::from_gguf(content, &mut file, &device)?, 0)
-            }
+            "llama" => Self::Llama(
+                quantized_llama::ModelWeights::from_gguf(content, &mut file, &device)?,
+                0,
+            ),
+            "qwen2" => Self::Qwen2(
+                quantized_qwen2::ModelWeights::from_gguf(content, &mut file, &device)?,
+                0,
+            ),
+            "qwen3" => Self::Qwen3(
+                quantized_qwen3::ModelWeights::from_gguf(content, &mut file, &device)?,
+                0,
+            ),
             other => return Err(format!("candle's loop has no {other}").into()),
         })
     }
