@@ -19,6 +19,7 @@ mod depot;
 mod door;
 mod golden;
 mod house;
+mod model_files;
 mod quality;
 mod readers;
 mod store;
