@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "models")]
+use ilot::engines::generation;
 use ilot::engines::generation::probe;
 use ilot::engines::readers;
 
@@ -10,6 +12,8 @@ fn main() -> ExitCode {
     match args.next() {
         Some(verb) if verb == readers::child::VERB => readers::child::extract_main(args),
         Some(verb) if verb == probe::VERB => probe::child::probe_main(args),
+        #[cfg(feature = "models")]
+        Some(verb) if verb == generation::VERB => generation::generate_main(),
         _ => ilot::app::commands::main(),
     }
 }

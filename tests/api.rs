@@ -3,10 +3,14 @@
 mod activity;
 pub mod ask;
 mod collections;
+mod conversations;
 mod doors;
 mod every_route;
+mod history;
 mod keys;
+mod llm;
 mod models;
+mod openai;
 mod papers;
 mod people;
 mod rights;

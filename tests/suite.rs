@@ -17,6 +17,7 @@ mod api;
 mod box_process;
 mod depot;
 mod door;
+mod generation;
 mod golden;
 mod house;
 mod model_files;

@@ -78,6 +78,8 @@ pub const TABLES: &[Known] = &[
     known(&talk::CONVERSATIONS_OF),
     known(&talk::TURNS),
     known(&talk::EVENTS),
+    known(&talk::EVENTS_OF),
+    known(&talk::EVENTS_HELD),
     known(&talk::PROMPTS),
     known(&activity::CHECKPOINTS),
     known(&activity::KEYS),

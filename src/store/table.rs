@@ -2,8 +2,8 @@
 
 use std::marker::PhantomData;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::key::Key;
 use crate::base::fault::Fault;
@@ -93,6 +93,20 @@ pub fn decode<T: DeserializeOwned>(version: u8, bytes: &[u8]) -> Result<T, Fault
         Ok((value, [])) => Ok(value),
         Ok(_) => Err(Fault::broken("reading a record", "bytes are left over")),
         Err(e) => Err(Fault::broken("reading a record", e)),
+    }
+}
+
+/// Looks at what [`encode`] made without copying it: `T` borrows its texts, and what stands behind the
+/// last of its members is not looked at.
+///
+/// # Errors
+/// `Broken` for another version or damage.
+pub fn look<'r, T: Deserialize<'r>>(version: u8, bytes: &'r [u8]) -> Result<T, Fault> {
+    match bytes.split_first() {
+        Some((found, rest)) if *found == version => postcard::take_from_bytes(rest)
+            .map(|(value, _)| value)
+            .map_err(|e| Fault::broken("looking at a record", e)),
+        _ => Err(Fault::broken("looking at a record", "it is empty or of another shape")),
     }
 }
 

@@ -2,11 +2,13 @@
 
 pub mod adding;
 pub mod answers;
+pub mod citing;
 pub mod collections;
 pub mod conversations;
 pub mod documents;
 pub mod eval;
 mod files;
+mod folding;
 mod following;
 pub mod fusion;
 pub mod generation;
@@ -24,6 +26,7 @@ pub mod routes;
 pub mod search;
 pub mod steps;
 pub mod thinking;
+pub mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -17,10 +17,10 @@ pub const LINE_BYTES_MAX: usize = 16 << 20;
 /// The codes a child may name, and how each is treated.
 const KNOWN: [(&str, Kind); 9] = [
     ("generation_failed", Kind::Unavailable),
-    ("model_damaged", Kind::Unavailable),
+    ("model_damaged", Kind::Unprocessable),
     ("model_missing", Kind::Unavailable),
     ("model_too_large", Kind::Unavailable),
-    ("model_unsupported", Kind::Unavailable),
+    ("model_unsupported", Kind::Unprocessable),
     ("prompt_empty", Kind::Invalid),
     ("prompt_too_large", Kind::Invalid),
     ("prompt_unsupported", Kind::Invalid),

@@ -25,8 +25,12 @@ pub const CONVERSATIONS_OF: Table<(Id, Moment, Id), ()> =
 pub const TURNS: Table<(Id, u32), Turn> = Table::journaled("assistant.turns");
 /// The history by number.
 pub const EVENTS: Table<u64, Event> = Table::quiet("assistant.events");
-/// Prompts of a user by the first half of their text's SHA-256.
-pub const PROMPTS: Table<(Id, [u8; 16]), SavedPrompt> = Table::quiet("assistant.prompts");
+/// The history of a user by number.
+pub const EVENTS_OF: Table<(Id, u64), ()> = Table::quiet("assistant.events_of");
+/// How much history there is, under the one key `()`.
+pub const EVENTS_HELD: Table<(), Held> = Table::quiet("assistant.events_held");
+/// Prompts of a user by their text's SHA-256.
+pub const PROMPTS: Table<(Id, Sha256), SavedPrompt> = Table::quiet("assistant.prompts");
 
 /// What a model is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -184,6 +188,17 @@ pub struct Event {
     pub at: Moment,
 }
 
+/// How much history there is; written with every event that comes or goes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// The number that was given last; numbers are never given twice.
+    pub last: u64,
+    /// How many events there are.
+    pub count: u64,
+    /// Bytes of their rows.
+    pub bytes: u64,
+}
+
 /// A prompt that somebody used or wants to keep.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPrompt {
@@ -197,4 +212,4 @@ pub struct SavedPrompt {
     pub last_used: Moment,
 }
 
-records!(Model, Conversation, Turn, Event, SavedPrompt);
+records!(Model, Conversation, Turn, Event, Held, SavedPrompt);
