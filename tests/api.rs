@@ -19,3 +19,4 @@ mod second_factor;
 mod sockets;
 mod spellings;
 mod throttle;
+mod writing;
