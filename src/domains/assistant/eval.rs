@@ -1,10 +1,14 @@
 //! Measuring retrieval: a SQuAD-format question set, asked of the box's own search.
 
+mod refusing;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
+
+pub use refusing::{Refusal, Row, Signal};
 
 use super::Assistant;
 use super::adding::Incoming;
@@ -91,20 +95,7 @@ impl Assistant {
     ) -> Result<Scores, Fault> {
         let caller = Caller::task("eval");
         let (paragraphs, questions) = flatten(set);
-        let mut documents = Vec::with_capacity(paragraphs.len());
-        for (number, (title, text)) in paragraphs.iter().enumerate() {
-            documents.push(self.learn(
-                &caller,
-                &self.incoming(number, text)?,
-                extract(title, text),
-            )?);
-            tell("learning", number + 1, paragraphs.len());
-        }
-        let handle = Handle::unattended();
-        tell("embedding", 0, paragraphs.len());
-        self.embed_waiting(&handle)?;
-        self.follow(&handle)?;
-        tell("embedding", paragraphs.len(), paragraphs.len());
+        let documents = self.study(&caller, &paragraphs, tell)?;
         let questions: Vec<(&String, &BTreeSet<usize>)> = questions.iter().collect();
         let done = AtomicUsize::new(0);
         let halves = questions.len().div_ceil(2).max(1);
@@ -139,7 +130,29 @@ impl Assistant {
         Ok(sums.scores(paragraphs.len(), questions.len(), self.embedder().is_none()))
     }
 
-    fn incoming(&self, number: usize, text: &str) -> Result<Incoming, Fault> {
+    /// Learns paragraphs, each a document in the collection of its article.
+    fn study(
+        &self,
+        caller: &Caller,
+        paragraphs: &Paragraphs,
+        tell: &(dyn Fn(&str, usize, usize) + Sync),
+    ) -> Result<Vec<Id>, Fault> {
+        let mut documents = Vec::with_capacity(paragraphs.len());
+        for (number, learned) in paragraphs.iter().enumerate() {
+            let incoming = self.incoming(number, learned)?;
+            documents.push(self.learn(caller, &incoming, extract(&learned.title, &learned.text))?);
+            tell("learning", number + 1, paragraphs.len());
+        }
+        let handle = Handle::unattended();
+        tell("embedding", 0, paragraphs.len());
+        self.embed_waiting(&handle)?;
+        self.follow(&handle)?;
+        tell("embedding", paragraphs.len(), paragraphs.len());
+        Ok(documents)
+    }
+
+    fn incoming(&self, number: usize, learned: &Learned) -> Result<Incoming, Fault> {
+        let text = &learned.text;
         let path = self.places.spool.join(format!("eval-{number}.txt"));
         std::fs::write(&path, text).map_err(|e| Fault::broken("spooling a paragraph", e))?;
         let file = Spooled {
@@ -149,7 +162,7 @@ impl Assistant {
             ours: true,
         };
         Ok(Incoming {
-            collection: String::new(),
+            collection: collection(learned.article),
             path: format!("{number}.txt"),
             file,
             modified: None,
@@ -188,8 +201,23 @@ fn extract(title: &str, text: &str) -> Extract {
     Extract { title: Some(title.to_owned()), text: text.to_owned(), ..Extract::default() }
 }
 
-/// Distinct paragraphs with their titles.
-type Paragraphs = Vec<(String, String)>;
+/// A paragraph to be learned.
+struct Learned {
+    /// The number of its article.
+    article: usize,
+    /// The article's title.
+    title: String,
+    /// Its words.
+    text: String,
+}
+
+/// The collection that an article's paragraphs are put in.
+fn collection(article: usize) -> String {
+    format!("article-{article}")
+}
+
+/// Distinct paragraphs.
+type Paragraphs = Vec<Learned>;
 /// Distinct questions with the paragraphs they were written for.
 type Questions = BTreeMap<String, BTreeSet<usize>>;
 
@@ -197,20 +225,21 @@ fn flatten(set: &Set) -> (Paragraphs, Questions) {
     let mut numbers = HashMap::new();
     let mut paragraphs = Vec::new();
     let mut questions = BTreeMap::<String, BTreeSet<usize>>::new();
-    for article in &set.data {
+    for (number, article) in set.data.iter().enumerate() {
         for paragraph in &article.paragraphs {
             let text = paragraph.context.trim();
             if text.is_empty() {
                 continue;
             }
-            let number = *numbers.entry(text.to_owned()).or_insert_with(|| {
-                paragraphs.push((article.title.replace('_', " "), text.to_owned()));
+            let place = *numbers.entry(text.to_owned()).or_insert_with(|| {
+                let title = article.title.replace('_', " ");
+                paragraphs.push(Learned { article: number, title, text: text.to_owned() });
                 paragraphs.len() - 1
             });
             for asked in
                 paragraph.qas.iter().filter(|q| !q.is_impossible && !q.question.trim().is_empty())
             {
-                questions.entry(asked.question.trim().to_owned()).or_default().insert(number);
+                questions.entry(asked.question.trim().to_owned()).or_default().insert(place);
             }
         }
     }

@@ -22,6 +22,10 @@ pub struct Fused {
     pub by_words: bool,
     /// Whether the vectors found it.
     pub by_meaning: bool,
+    /// Its BM25; nought when the words did not find it.
+    pub bm25: f32,
+    /// Its cosine, where it was looked at; a negative one counts as nought.
+    pub cosine: Option<f32>,
 }
 
 /// Fuses the passages found by words (with BM25) and by vectors (with cosines), best first.
@@ -65,6 +69,8 @@ pub fn fuse(
                 score: 0.0,
                 by_words: side.words.is_some(),
                 by_meaning: side.meaning.is_some(),
+                bm25: side.words.map_or(0.0, sound),
+                cosine: cosine.map(sound),
             };
             (fused, side.words.map_or(0.0, sound), cosine.map_or(0.0, sound))
         })

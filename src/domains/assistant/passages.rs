@@ -218,7 +218,7 @@ fn pieces(text: &str, paragraph: &Range<usize>, max: usize) -> Vec<Range<usize>>
 
 /// Whether the standard's sentence end is none: an abbreviation, an initial, a number in front of
 /// a list item, a line that was only wrapped.
-fn goes_on(sentence: &str, next: &str) -> bool {
+pub(super) fn goes_on(sentence: &str, next: &str) -> bool {
     let words = sentence.trim_end();
     if sentence.ends_with('\n') && !words.ends_with(['.', '!', '?', ':', ';', '…']) {
         return next.chars().next().is_some_and(char::is_lowercase);
@@ -241,6 +241,14 @@ fn is_abbreviation(word: &str) -> bool {
         "p", "par", "pp", "prof", "réf", "sect", "ste", "sté", "st", "tél", "univ", "vol", "vs",
     ];
     ABBREVIATIONS.contains(&word.to_lowercase().as_str())
+}
+
+/// The sentences of a text, as ranges of bytes without the blanks around: paragraphs and headings end
+/// one too.
+pub(super) fn sentences(text: &str) -> Vec<Range<usize>> {
+    let whole = 0..text.len();
+    let paragraphs = paragraphs(text, &whole);
+    paragraphs.flat_map(|paragraph| pieces(text, &paragraph, usize::MAX)).collect()
 }
 
 /// Parts of at most `max` characters, between words where there are any.

@@ -6,8 +6,8 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use super::documents::{Counts, embedded};
@@ -19,7 +19,7 @@ use super::{Assistant, Known};
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
-use crate::engines::fulltext::{Filter, Hits, Terms};
+use crate::engines::fulltext::{Filter, FullText, Hits, Terms, Weighed};
 use crate::store::{Reader, all};
 
 /// The longest question, bytes.
@@ -63,6 +63,10 @@ pub struct Answer {
     pub by_words: bool,
     /// Whether its meaning was found.
     pub by_meaning: bool,
+    /// Its BM25; nought when the words did not find it.
+    pub bm25: f32,
+    /// Its cosine with the question, where it was looked at.
+    pub cosine: Option<f32>,
     /// The passage.
     pub passage: Passage,
     /// What it is from.
@@ -95,6 +99,29 @@ impl Proposed {
     /// The numbers of the passages in the indexes, best first.
     pub fn numbers(&self) -> impl Iterator<Item = u64> {
         self.passages.iter().map(|one| one.id)
+    }
+}
+
+/// The index of words, and what of it counts for a caller and a question.
+pub(super) struct Scales {
+    words: Arc<FullText>,
+    filter: Filter,
+}
+
+impl Scales {
+    /// The words of a question, as `language` reads them.
+    pub(super) fn question(&self, query: &str, language: &str) -> Result<Vec<Weighed>, Fault> {
+        self.words.weighed(query, language, &self.filter)
+    }
+
+    /// The words of any text.
+    pub(super) fn text(&self, text: &str, language: &str) -> Result<Vec<Weighed>, Fault> {
+        self.words.weighed_text(text, language, &self.filter)
+    }
+
+    /// The terms of a text, in order.
+    pub(super) fn terms(&self, text: &str, language: &str) -> Vec<String> {
+        self.words.terms(text, language)
     }
 }
 
@@ -145,10 +172,20 @@ impl Assistant {
     /// As [`search`](Self::search).
     pub fn propose(&self, caller: &Caller, question: &Question) -> Result<Proposed, Fault> {
         caller.require(Right::ReadDocuments)?;
-        let query = checked(question)?;
+        checked(question)?;
         let filter = self.filter_for(caller, question)?;
+        self.propose_within(question, &filter)
+    }
+
+    /// What the indexes propose among the passages that a filter lets through.
+    pub(super) fn propose_within(
+        &self,
+        question: &Question,
+        filter: &Filter,
+    ) -> Result<Proposed, Fault> {
+        let query = checked(question)?;
         self.note_search();
-        let (hits, dense) = self.retrieve(query, &filter)?;
+        let (hits, dense) = self.retrieve(query, filter)?;
         let by_words_alone = dense.is_none();
         let passages = self.fused(&hits, dense)?;
         Ok(Proposed { passages, terms: hits.terms, by_words_alone, corrected: hits.corrected })
@@ -185,6 +222,8 @@ impl Assistant {
                     score: one.score,
                     by_words: one.by_words,
                     by_meaning: one.by_meaning,
+                    bm25: one.bm25,
+                    cosine: one.cosine,
                     passage,
                     edition,
                     highlights: Vec::new(),
@@ -200,6 +239,30 @@ impl Assistant {
                 words.highlights(&answer.passage.text, &answer.edition.language, &terms);
         }
         Ok(Found { answers, by_words_alone, corrected })
+    }
+
+    /// What a question is weighed with once its passages are known: the words as each language reads
+    /// them, counted among the collections that are open to the caller.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub(super) fn scales(&self, caller: &Caller, question: &Question) -> Result<Scales, Fault> {
+        Ok(self.scales_within(self.filter_for(caller, question)?))
+    }
+
+    /// The scales among the passages that a filter lets through.
+    pub(super) fn scales_within(&self, filter: Filter) -> Scales {
+        Scales { words: self.words(), filter }
+    }
+
+    /// Refuses a question that cannot be asked, before anything is done for it.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub(super) fn admit(&self, caller: &Caller, question: &Question) -> Result<(), Fault> {
+        caller.require(Right::ReadDocuments)?;
+        checked(question)?;
+        self.filter_for(caller, question).map(drop)
     }
 
     /// The question's own conditions, and the collections that are open to the caller now.

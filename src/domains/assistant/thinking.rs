@@ -78,12 +78,8 @@ impl Thinking {
         let generation = Generation::open(ground, settings.generation.clone(), models.clone())?;
         let conversations = Conversations::open(ground, history.clone());
         let prompts = Prompts::open(ground);
-        let answers = Answers::open(
-            search.clone(),
-            generation.clone(),
-            conversations.clone(),
-            history.clone(),
-        );
+        let answers =
+            Answers::open(search.clone(), generation.clone(), conversations.clone());
         Ok(Self { models, generation, history, conversations, answers, prompts })
     }
 

@@ -8,6 +8,7 @@ mod asked;
 mod highlight;
 mod schema;
 mod search;
+mod weighing;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -22,6 +23,7 @@ use tantivy::{Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Tant
 
 pub use highlight::Terms;
 pub use search::{Filter, Hits};
+pub use weighing::Weighed;
 
 use self::schema::Fields;
 use crate::base::fault::Fault;

@@ -22,13 +22,13 @@ use crate::base::fault::Fault;
 use crate::base::tasks::caught;
 
 /// Shorter words have too many neighbours for a slip to be told from another word.
-const FUZZY_LETTERS_MIN: usize = 4;
+pub(super) const FUZZY_LETTERS_MIN: usize = 4;
 /// An unknown word is replaced by so many of its likeliest neighbours.
 const FUZZY_TERMS_MAX: usize = 3;
 /// What a neighbour counts, against a word as typed.
-const FUZZY_WEIGHT: f32 = 0.7;
+pub(super) const FUZZY_WEIGHT: f32 = 0.7;
 /// Words of a question that are looked up; what follows adds time and no meaning.
-const WORDS_MAX: usize = 64;
+pub(super) const WORDS_MAX: usize = 64;
 
 /// Which passages may answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,10 +68,14 @@ pub struct Hits {
 
 /// The passages of each segment within the filter's collections; none when all are. Words of other
 /// passages are unknown to the question: neither known as typed nor offered as a spelling.
-struct Within(Option<Vec<Vec<bool>>>);
+pub(super) struct Within(Option<Vec<Vec<bool>>>);
 
 impl Within {
-    fn of(searcher: &Searcher, fields: &Fields, filter: &Filter) -> tantivy::Result<Self> {
+    pub(super) fn of(
+        searcher: &Searcher,
+        fields: &Fields,
+        filter: &Filter,
+    ) -> tantivy::Result<Self> {
         let Some(query) = in_collections(fields, filter) else { return Ok(Self(None)) };
         let weight = query.weight(EnableScoring::disabled_from_searcher(searcher))?;
         let mut segments = Vec::new();
@@ -89,8 +93,14 @@ impl Within {
         Ok(Self(Some(segments)))
     }
 
+    /// How many passages there are within the collections; none when all are.
+    pub(super) fn passages(&self) -> Option<u64> {
+        let segments = self.0.as_ref()?;
+        Some(segments.iter().flatten().filter(|inside| **inside).count() as u64)
+    }
+
     /// How many passages of a segment within the collections hold a term; at most `enough` are counted.
-    fn count(
+    pub(super) fn count(
         &self,
         ordinal: usize,
         inverted: &InvertedIndexReader,
@@ -432,7 +442,7 @@ fn phrase(field: Field, words: &[String]) -> Option<Box<dyn Query>> {
 }
 
 /// The likeliest terms one slip away from an unknown word, over all languages.
-fn near<'a>(
+pub(super) fn near<'a>(
     searcher: &Searcher,
     within: &Within,
     unknown: &[(&'a Tongue, String)],
