@@ -112,8 +112,7 @@ impl Assistant {
             }
             Ok::<_, Fault>(rows)
         })?;
-        let mut signals: Vec<Signal> =
-            SIGNALS.iter().map(|signal| judged(signal, &rows)).collect();
+        let mut signals: Vec<Signal> = SIGNALS.iter().map(|signal| judged(signal, &rows)).collect();
         signals.sort_by(|a, b| b.refused_rightly.total_cmp(&a.refused_rightly));
         let by_words_alone = self.embedder().is_none();
         Ok(Refusal { questions: questions.len(), signals, by_words_alone, rows })

@@ -386,8 +386,7 @@ async fn respond(
     let (desk_again, caller_again) = (desk.clone(), caller.clone());
     let taken = run(move || desk.take(&caller, asked)).await?;
     let (steps, heard) = unbounded_channel();
-    let telling =
-        run(move || desk_again.tell(&caller_again, taken, &Listener::new(steps)));
+    let telling = run(move || desk_again.tell(&caller_again, taken, &Listener::new(steps)));
     if wants_events(headers) {
         let stream = events(heard, Box::pin(telling));
         let alive = KeepAlive::new().interval(KEEP_ALIVE);
