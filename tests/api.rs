@@ -1,12 +1,16 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
 mod activity;
-mod answers;
-mod ask;
+pub mod ask;
 mod collections;
+mod conversations;
 mod doors;
 mod every_route;
+mod history;
 mod keys;
+mod llm;
+mod models;
+mod openai;
 mod papers;
 mod people;
 mod rights;

@@ -35,6 +35,7 @@ use crate::domains::continuity::Continuity;
 use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
+use crate::domains::identity::offboarding::Taken;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Ground, Store};
@@ -165,6 +166,7 @@ impl App {
                 root: root.clone(),
                 program: world.program.clone(),
                 models: config.models(),
+                embedding: config.settings.search.model.clone(),
                 spool: data.spool(),
             },
             &config.settings.thinking(),
@@ -176,6 +178,7 @@ impl App {
             health: health.clone(),
             store: store.clone(),
             assistant: assistant.clone(),
+            generation: thinking.generation.clone(),
             meters: Meters::new()?,
             meters_open: config.settings.metrics.open,
             tls: tls.clone(),
@@ -185,6 +188,10 @@ impl App {
         identity.on_reach(Arc::new(|tx, caller, reach| match reach {
             Reach::Role(role) => readers::may_let_in(tx, caller, Some(role), None),
             Reach::User(user) => readers::may_let_in(tx, caller, None, Some(*user)),
+        }));
+        identity.on_offboarding(Arc::new(|tx, caller, user, apply| {
+            let taken = Thinking::forget_user(tx, caller, user, apply)?;
+            Ok(taken.into_iter().map(|(what, count)| Taken { what, count }).collect())
         }));
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = Continuity::open(&data.planb(), &health);

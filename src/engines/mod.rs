@@ -12,4 +12,5 @@ pub mod secrets;
 pub mod signing;
 pub mod tls;
 pub mod tokens;
+pub mod upstream;
 pub mod vectors;

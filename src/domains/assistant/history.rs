@@ -124,13 +124,17 @@ impl History {
     }
 
     /// Throws events away: the caller's own, or with `all` everybody's, up to what there is now. The
-    /// answer is how many went; each piece of it is journaled with its count.
+    /// answer is how many went; each piece of it is journaled with its count. A key reads the history,
+    /// and does not end it.
     ///
     /// # Errors
-    /// `right_missing`; `step_up_required` for everybody's; `user_required` when the caller has none of
-    /// their own.
+    /// `right_missing`, `session_required`; `step_up_required` for everybody's; `user_required` when the
+    /// caller has none of their own.
     pub fn clear(&self, caller: &Caller, all: bool) -> Result<u64, Fault> {
         caller.require(Right::UseAssistant)?;
+        if caller.who != Who::Console {
+            caller.in_person()?;
+        }
         let owner = if all {
             caller.require(Right::ManageAssistant)?;
             caller.fresh(self.clock.now())?;

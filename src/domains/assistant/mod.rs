@@ -18,6 +18,7 @@ mod meaning;
 pub mod models;
 pub mod passages;
 pub mod prompts;
+mod queue;
 pub mod readers;
 mod reading;
 pub mod records;
@@ -25,6 +26,7 @@ pub mod routes;
 pub mod search;
 pub mod steps;
 pub mod thinking;
+pub mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

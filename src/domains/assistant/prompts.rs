@@ -46,9 +46,7 @@ impl Prompts {
             Ok(all.into_iter().map(|(_, prompt)| prompt).collect())
         })?;
         prompts.retain(|prompt| prompt.favourite || !favourites);
-        prompts.sort_by(|a, b| {
-            b.last_used.cmp(&a.last_used).then_with(|| b.used.cmp(&a.used))
-        });
+        prompts.sort_by(|a, b| b.last_used.cmp(&a.last_used).then_with(|| b.used.cmp(&a.used)));
         prompts.truncate(limit);
         Ok(prompts)
     }

@@ -10,12 +10,14 @@ use super::generation::{Generation, GenerationSettings};
 use super::history::{History, HistorySettings};
 use super::models::Models;
 use super::prompts::Prompts;
+use crate::base::caller::Caller;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
 use crate::base::health::Health;
+use crate::base::id::Id;
 use crate::base::tasks::Tasks;
 use crate::engines::secrets::RootKey;
-use crate::store::Store;
+use crate::store::{Store, Tx};
 
 /// What the desks below stand on.
 pub struct Ground {
@@ -31,6 +33,8 @@ pub struct Ground {
     pub program: PathBuf,
     /// The models' folder.
     pub models: PathBuf,
+    /// The name of the folder in it whose model embeds.
+    pub embedding: String,
     /// Where uploads and imports are spooled.
     pub spool: PathBuf,
 }
@@ -90,8 +94,28 @@ impl Thinking {
     /// # Errors
     /// `Broken` when no thread can be had.
     pub fn start(&self, tasks: &Tasks) -> Result<(), Fault> {
+        self.models.start(tasks)?;
         self.generation.start(tasks)?;
         self.history.start(tasks)
+    }
+
+    /// Takes away what is kept of somebody who leaves: their conversations, what the history holds of
+    /// them and their prompts. Nobody else may read these, so nobody needs them; that they asked stays
+    /// in the journal, without a word of what. With `apply` false it only counts.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn forget_user(
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        user: Id,
+        apply: bool,
+    ) -> Result<[(&'static str, usize); 3], Fault> {
+        Ok([
+            ("conversations", Conversations::forget_user(tx, caller, user, apply)?),
+            ("history_events", History::forget_user(tx, user, apply)?),
+            ("prompts", Prompts::forget_user(tx, user, apply)?),
+        ])
     }
 
     /// Ends what is being written, so that the door can drain.

@@ -240,8 +240,7 @@ impl Conversations {
         caller.require(Right::UseAssistant)?;
         let (who, owner) = (caller.clone(), owner(caller)?);
         let (id, question) = (opened.conversation.id, opened.question_turn.clone());
-        let (regenerated, collection) =
-            (opened.regenerate, opened.conversation.collection.clone());
+        let (regenerated, collection) = (opened.regenerate, opened.conversation.collection.clone());
         let turn = self.store.write(move |tx| {
             let mut kept = find(tx, owner, id)?;
             let old = kept.clone();

@@ -76,12 +76,7 @@ pub(super) fn remove_oldest(
 }
 
 /// Takes a user's oldest events out up to a number, `most` at most.
-pub(super) fn remove_of(
-    tx: &mut Tx<'_>,
-    user: Id,
-    until: u64,
-    most: usize,
-) -> Result<u64, Fault> {
+pub(super) fn remove_of(tx: &mut Tx<'_>, user: Id, until: u64, most: usize) -> Result<u64, Fault> {
     let mut numbers = Vec::new();
     tx.each(&EVENTS_OF, &under(&user), |(_, number), ()| {
         if number > until || numbers.len() >= most {
@@ -177,9 +172,9 @@ impl History {
     fn remove_until(&self, until: u64, enough: &impl Fn() -> bool) -> Result<u64, Fault> {
         let mut gone = 0;
         while !enough() {
-            let removed = self.store.write_freeing(move |tx| {
-                remove_oldest(tx, AT_ONCE, |number, _| number <= until)
-            })?;
+            let removed = self
+                .store
+                .write_freeing(move |tx| remove_oldest(tx, AT_ONCE, |number, _| number <= until))?;
             gone += removed;
             if removed == 0 {
                 break;

@@ -7,13 +7,34 @@ pub const MASK: &str = "***";
 
 /// Members whose names hold one of these are secrets.
 const SECRET_NAMES: [&str; 11] = [
-    "api_key", "api-key", "apikey", "token", "authorization", "password", "passwd", "passphrase",
-    "secret", "csrf", "cookie",
+    "api_key",
+    "api-key",
+    "apikey",
+    "token",
+    "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "csrf",
+    "cookie",
 ];
 /// Words behind which a text's `:` or `=` brings a secret.
 const SPOKEN_NAMES: [&str; 14] = [
-    "api_key", "api-key", "apikey", "api key", "token", "authorization", "password", "passwd",
-    "passphrase", "mot de passe", "secret", "csrf", "cookie", "mdp",
+    "api_key",
+    "api-key",
+    "apikey",
+    "api key",
+    "token",
+    "authorization",
+    "password",
+    "passwd",
+    "passphrase",
+    "mot de passe",
+    "secret",
+    "csrf",
+    "cookie",
+    "mdp",
 ];
 /// How keys of well-known makers begin, ours first.
 const KEY_FRONTS: [&str; 7] = ["ilot_", "sk-", "sk_", "ghp_", "glpat-", "xoxb-", "hf_"];
@@ -215,7 +236,10 @@ mod tests {
             (format!("la clé {hex}, oui"), "la clé ***, oui".to_owned()),
             (format!("({base64}==)."), "(***).".to_owned()),
             (format!("voici {jwt}"), "voici ***".to_owned()),
-            ("curl -H 'Authorization: Bearer abc123def'".into(), "curl -H 'Authorization: Bearer ***'".into()),
+            (
+                "curl -H 'Authorization: Bearer abc123def'".into(),
+                "curl -H 'Authorization: Bearer ***'".into(),
+            ),
             ("Bearer abcdefgh1".into(), "Bearer ***".into()),
             ("Mot de passe : Soleil-2024! merci".into(), "Mot de passe : *** merci".into()),
             ("db_password=x&user=anna".into(), "db_password=***&user=anna".into()),

@@ -15,9 +15,7 @@ use crate::base::id::Id;
 use crate::domains::assistant::citing::all_open;
 use crate::domains::assistant::folding::Needle;
 use crate::domains::assistant::readers::Gate;
-use crate::domains::assistant::records::talk::{
-    Citation, EVENTS, EVENTS_HELD, EVENTS_OF, Event,
-};
+use crate::domains::assistant::records::talk::{Citation, EVENTS, EVENTS_HELD, EVENTS_OF, Event};
 use crate::store::key::Key;
 use crate::store::table::{look, read_key};
 use crate::store::{Reader, Record, View, all, under};
@@ -258,9 +256,8 @@ fn veil(view: &View, caller: &Caller, seen: &mut Seen) -> Result<(), Fault> {
 /// The event of that number, if the caller may see it.
 pub(super) fn event(view: &View, caller: &Caller, number: u64) -> Result<Seen, Fault> {
     let found = view.get(&EVENTS, &number)?;
-    let may = |event: &Event| {
-        sees_all(caller) || (event.user.is_some() && event.user == whose(caller))
-    };
+    let may =
+        |event: &Event| sees_all(caller) || (event.user.is_some() && event.user == whose(caller));
     let event = found.filter(may).ok_or_else(|| Fault::not_found("event"))?;
     let mut seen = Seen::of(number, event);
     veil(view, caller, &mut seen)?;

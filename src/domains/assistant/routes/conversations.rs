@@ -108,8 +108,7 @@ async fn list_conversations(
 ) -> Answer<ConversationList> {
     let limit = super::limit(asked.limit, LISTED_USUAL, LISTED_MOST)?;
     let desk = desk(thinking);
-    let page =
-        run(move || desk.list(&caller, asked.q.as_deref(), limit, asked.before)).await?;
+    let page = run(move || desk.list(&caller, asked.q.as_deref(), limit, asked.before)).await?;
     Ok(Json(ConversationList {
         items: page.items.into_iter().map(ConversationView::from).collect(),
         more: page.more,

@@ -15,6 +15,7 @@ const DICTIONARIES: Record<Code, () => Promise<Words>> = {
 /** Sentences of pages that few people open: fetched with the first of them. */
 const PARTS = {
   admin: { fr: async () => (await import("./admin.fr")).fr, en: async () => (await import("./admin.en")).en },
+  assistant: { fr: async () => (await import("./assistant.fr")).fr, en: async () => (await import("./assistant.en")).en },
 };
 export type Part = keyof typeof PARTS;
 
