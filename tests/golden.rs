@@ -9,6 +9,10 @@ use ilot::base::clock::Moment;
 use ilot::base::id::{Id, Lineage, Revision};
 use ilot::domains::activity::records::{Checkpoint, Hour, Tally, Verified};
 use ilot::domains::assistant::adding::{Added, Outcome};
+use ilot::domains::assistant::records::talk::{
+    Citation, Conversation, Event, Held, Origin, Outcome as TurnOutcome, SavedPrompt, Turn,
+};
+use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
@@ -16,6 +20,7 @@ use ilot::domains::identity::records::{
     ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
     State as UserState, User, Way,
 };
+use ilot::engines::generation::{Role as Speaker, Usage};
 use ilot::engines::readers::Heading;
 use ilot::store::Record;
 use ilot::store::chain::{Offence, Wrong};
@@ -129,6 +134,22 @@ fn the_records_of_activity_keep_their_bytes() {
         first: Some(first),
     };
     stands("Verified", &verified, VERIFIED);
+}
+
+#[test]
+fn the_records_of_models_keep_their_bytes() {
+    let file = ModelFile { name: "a.gguf".into(), bytes: 379_360, sha256: [0x5a; 32] };
+    let model = Model {
+        id: id(3),
+        lineage: lineage(),
+        name: "conte".into(),
+        purpose: Purpose::Reranker,
+        files: vec![file],
+        card: "{}".into(),
+        added_at: MOMENT,
+        added_by: "anna".into(),
+    };
+    stands("Model", &model, MODEL);
 }
 
 #[test]
@@ -272,6 +293,68 @@ fn the_records_of_the_assistant_keep_their_bytes() {
     stands("Seen", &Seen { size: 300, modified: MOMENT }, "01ac02f6a1bfe9d666");
 }
 
+#[test]
+fn the_records_of_talk_keep_their_bytes() {
+    let conversation = Conversation {
+        id: id(7),
+        lineage: lineage(),
+        owner: id(2),
+        title: "Congés".into(),
+        titled: true,
+        collection: Some("notes".into()),
+        created_at: MOMENT,
+        updated_at: MOMENT,
+        turns: 300,
+    };
+    stands("Conversation", &conversation, CONVERSATION);
+    let turn = Turn {
+        id: id(8),
+        ordinal: 300,
+        role: Speaker::Assistant,
+        text: "Été [1].".into(),
+        at: MOMENT,
+        origin: Origin::Grounded,
+        outcome: TurnOutcome::Failed,
+        failure: Some("queue_full".into()),
+        citations: vec![Citation { number: 1, document: id(1), edition: 9, passage: 300 }],
+        model: Some("petit".into()),
+        usage: Usage {
+            prompt_tokens: 300,
+            reused_tokens: 200,
+            completion_tokens: 7,
+            prefill_ms: 40,
+            decode_ms: 5,
+        },
+        took_ms: 90,
+        searched_for: Some("x".into()),
+    };
+    stands("Turn", &turn, TURN);
+    let event = Event {
+        kind: "chat.answer".into(),
+        user: Some(id(2)),
+        username: "anna".into(),
+        session: Some("s".into()),
+        plugin: None,
+        payload: "{}".into(),
+        at: MOMENT,
+    };
+    stands("Event", &event, EVENT);
+    stands("Held", &Held { last: 300, count: 7, bytes: 70_000 }, "01ac0207f0a204");
+    let prompt =
+        SavedPrompt { prompt: "Où ?".into(), favourite: true, used: 300, last_used: MOMENT };
+    stands("SavedPrompt", &prompt, "01054fc3b9203f01ac02f6a1bfe9d666");
+    for (number, origin) in
+        [Origin::Person, Origin::Grounded, Origin::Extract, Origin::Model, Origin::NotFound]
+            .into_iter()
+            .enumerate()
+    {
+        let bytes = Turn { origin, ..turn.clone() }.encode().unwrap();
+        // Right behind the moment.
+        let at = bytes.windows(6).position(|w| w == b"\xf6\xa1\xbf\xe9\xd6\x66").unwrap() + 6;
+        assert_eq!(usize::from(bytes[at]), number, "{origin:?}");
+    }
+}
+
 /// Every state has its number on disk: one put in between would rename those behind it.
 #[test]
 fn the_states_keep_their_numbers() {
@@ -388,3 +471,7 @@ const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";
+const MODEL: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa00705636f6e7465010106612e67677566e093175a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a027b7df6a1bfe9d66604616e6e61";
+const CONVERSATION: &str = "010102030405060708090a0b0c0d0e0f070102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070102030405060708090a0b0c0d0e0f0207436f6e67c3a9730101056e6f746573f6a1bfe9d666f6a1bfe9d666ac02";
+const TURN: &str = "010102030405060708090a0b0c0d0e0f08ac02020ac38974c3a9205b315d2ef6a1bfe9d6660102010a71756575655f66756c6c01010102030405060708090a0b0c0d0e0f0109ac0201057065746974ac02c8010728055a010178";
+const EVENT: &str = "010b636861742e616e73776572010102030405060708090a0b0c0d0e0f0204616e6e6101017300027b7df6a1bfe9d666";

@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{own}` a right of whoever asks, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -619,6 +619,67 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+/// No model is installed: who may ask is told so, and nobody else.
+fn asks_the_writer(good: Ask) -> Case {
+    case(Open::Holders("use_assistant"), good, 503)
+        .with(json!({"code": "model_missing"}))
+        .takes_json()
+}
+
+fn of_the_writer() -> Vec<Case> {
+    let infer = |body: &Value| post("/llm/infer", body);
+    let options = |options: Value| infer(&json!({"prompt": "Il", "options": options}));
+    vec![
+        asks_the_writer(infer(&json!({"prompt": "Bonjour", "options": {"max_tokens": 8}})))
+            .of("post", "/llm/infer")
+            .wrong(infer(&json!({"prompt": 7})), json!(["body", "prompt"]))
+            .wrong(options(json!({"temperature": 9})), json!(["body", "options", "temperature"]))
+            .wrong(options(json!({"top_p": "x"})), json!(["body", "options", "top_p"]))
+            .wrong(options(json!({"max_tokens": 0})), json!(["body", "options", "max_tokens"])),
+        // The socket has its own chapter; a plain request is told what this address is.
+        case(Open::All, get("/llm/stream"), 426)
+            .of("get", "/llm/stream")
+            .with(json!({"code": "upgrade_required"})),
+    ]
+}
+
+fn of_openai() -> Vec<Case> {
+    let asks = |body: Value| post("/v1/chat/completions", &body);
+    let goes_on = |body: Value| post("/v1/completions", &body);
+    let embeds = |body: Value| post("/v1/embeddings", &body);
+    let said = json!([{"role": "user", "content": "Bonjour"}]);
+    vec![
+        case(Open::Holders("use_assistant"), get("/v1/models"), 200)
+            .of("get", "/v1/models")
+            .with(json!({"object": "list", "data": []})),
+        case(Open::Holders("use_assistant"), get("/v1/models/nobody"), 404)
+            .of("get", "/v1/models/{id}")
+            .with(json!({"code": "model_unknown"})),
+        asks_the_writer(asks(json!({"model": "default", "messages": said, "stream": true})))
+            .of("post", "/v1/chat/completions")
+            .wrong(asks(json!({"model": "default"})), json!(["body", "messages"]))
+            .wrong(asks(json!({"messages": []})), json!(["body", "messages"]))
+            .wrong(
+                asks(json!({"messages": [{"role": "chef", "content": "x"}]})),
+                json!(["body", "messages", "0", "role"]),
+            )
+            .wrong(asks(json!({"messages": said, "top_p": 2})), json!(["body", "top_p"])),
+        asks_the_writer(goes_on(json!({"model": "default", "prompt": "Il était"})))
+            .of("post", "/v1/completions")
+            .wrong(goes_on(json!({"model": "default"})), json!(["body", "prompt"]))
+            .wrong(goes_on(json!({"prompt": "x", "max_tokens": 0})), json!(["body", "max_tokens"])),
+        asks_the_writer(embeds(json!({"model": "default", "input": ["un", "deux"]})))
+            .of("post", "/v1/embeddings")
+            .wrong(embeds(json!({"model": "default"})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": []})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": ["un", ""]})), json!(["body", "input", "1"]))
+            .wrong(
+                embeds(json!({"input": "x", "encoding_format": "hex"})),
+                json!(["body", "encoding_format"]),
+            ),
+    ]
+}
+
 fn of_activity() -> Vec<Case> {
     let admins = |path: &str| case(Open::Holders("view_sauron"), get(path), 200);
     vec![
@@ -659,6 +720,156 @@ fn of_activity() -> Vec<Case> {
     ]
 }
 
+fn of_models() -> Vec<Case> {
+    let asks = Open::Holders("use_assistant");
+    let manages = Open::Holders("manage_assistant");
+    let unknown = json!({"code": "model_unknown"});
+    // A real model is brought in the chapter of models; here it is who may, and what is refused.
+    let mut letter = upload("", &[("lettre.txt", b"Cher voisin")]);
+    "/models".clone_into(&mut letter.path);
+    let mut nothing = upload("", &[]);
+    "/models".clone_into(&mut nothing.path);
+    let none = json!({"purpose": "language"});
+    vec![
+        case(asks, get("/models"), 200)
+            .of("get", "/models")
+            .with(json!({"items": [], "adding": [], "engine": {"engine": "local", "model": null}})),
+        case(manages, letter, 400)
+            .of("post", "/models")
+            .with(json!({"code": "model_file_unknown"}))
+            .wrong(nothing, json!(["body", "file"])),
+        case(manages, ask("POST", "/models/rescan"), 200)
+            .of("post", "/models/rescan")
+            .with(json!({"items": []})),
+        case(asks, get("/models/nobody"), 404).of("get", "/models/{name}").with(unknown.clone()),
+        case(manages, ask("DELETE", "/models/nobody"), 404)
+            .of("delete", "/models/{name}")
+            .with(unknown),
+        case(manages, post("/models/none/use", &none), 200)
+            .of("post", "/models/{name}/use")
+            .with(json!({"model": null}))
+            .takes_json()
+            .wrong(post("/models/none/use", &json!({"purpose": 1})), json!(["body", "purpose"])),
+        case(manages, put("/models/upstream/key", &json!({"key": "k"})), 409)
+            .of("put", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"}))
+            .takes_json()
+            .wrong(put("/models/upstream/key", &json!({"key": 1})), json!(["body", "key"])),
+        case(manages, ask("DELETE", "/models/upstream/key"), 409)
+            .of("delete", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"})),
+    ]
+}
+
+fn of_conversations() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let start = |body: &Value| post("/chat/conversations", body);
+    let one = "/chat/conversations/{conversation}";
+    let edit = |body: &Value| ask("PATCH", one).json(body);
+    vec![
+        case(users, get("/chat/conversations?q=quai&limit=5"), 200)
+            .of("get", "/chat/conversations")
+            .with(json!({"items": [], "more": false, "searched_all": true}))
+            .wrong(get("/chat/conversations?limit=0"), json!(["query", "limit"]))
+            .wrong(get("/chat/conversations?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/chat/conversations?before=un"), json!(["query", "before"]))
+            .unknown("/chat/conversations?before={none}"),
+        case(users, start(&json!({"title": "Le titre", "collection": "general"})), 201)
+            .of("post", "/chat/conversations")
+            .with(json!({"title": "Le titre", "collection": "general", "turns": 0}))
+            .takes_json()
+            .wrong(start(&json!({"title": "x".repeat(201)})), json!(["body", "title"]))
+            .wrong(start(&json!({"title": 7})), json!(["body", "title"])),
+        case(users, edit(&json!({"title": "Un autre"})), 200)
+            .of("patch", "/chat/conversations/{id}")
+            .with(json!({"title": "Un autre"}))
+            .takes_json()
+            .owned()
+            .wrong(edit(&json!({"title": " "})), json!(["body", "title"]))
+            .wrong(ask("PATCH", "/chat/conversations/un").json(&json!({})), json!(["path", "id"]))
+            .unknown("/chat/conversations/{none}"),
+        case(users, ask("DELETE", one), 200)
+            .of("delete", "/chat/conversations/{id}")
+            .with(json!({"status": "deleted"}))
+            .owned()
+            .wrong(ask("DELETE", "/chat/conversations/un"), json!(["path", "id"]))
+            .unknown("/chat/conversations/{none}"),
+        case(users, get("/chat/conversations/{conversation}/messages"), 200)
+            .of("get", "/chat/conversations/{id}/messages")
+            .with(json!({"items": [], "more": false}))
+            .owned()
+            .wrong(
+                get("/chat/conversations/{conversation}/messages?limit=501"),
+                json!(["query", "limit"]),
+            )
+            .unknown("/chat/conversations/{none}/messages"),
+    ]
+}
+
+fn of_answers() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let asks = |path: &'static str| move |body: Value| post(path, &body);
+    let (answer, query) = (asks("/rag/answer"), asks("/chat/query"));
+    let long = json!({"question": "x".repeat(8_001)});
+    vec![
+        case(users, answer(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/rag/answer")
+            .with(json!({"outcome": "whole"}))
+            .takes_json()
+            .wrong(answer(json!({})), json!(["body", "question"]))
+            .wrong(answer(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(answer(long.clone()), json!(["body", "question"]))
+            .wrong(answer(json!({"question": "x", "top_k": 0})), json!(["body", "top_k"]))
+            .wrong(answer(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
+        case(users, query(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/chat/query")
+            .with(json!({"outcome": "whole", "speculative": false, "match": null}))
+            .takes_json()
+            .wrong(query(json!({})), json!(["body", "question"]))
+            .wrong(query(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(query(long), json!(["body", "question"]))
+            .wrong(query(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
+    ]
+}
+
+fn of_history_and_prompts() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let save = |body: &Value| post("/jobs/prompts/save", body);
+    let gone = |body: &Value| ask("DELETE", "/jobs/prompts").json(body);
+    vec![
+        case(users, get("/history?type=chat.&limit=1&start=2026-01-01"), 200)
+            .of("get", "/history")
+            .with(json!({"items": [], "total": 0}))
+            .wrong(get("/history?limit=201"), json!(["query", "limit"]))
+            .wrong(get("/history?offset=-1"), json!(["query", "offset"]))
+            .wrong(get("/history?start=hier"), json!(["query", "start"]))
+            .wrong(get("/history?end=hier"), json!(["query", "end"])),
+        case(users, ask("DELETE", "/history"), 200)
+            .of("delete", "/history")
+            .with(json!({"status": "cleared", "deleted": 0}))
+            .wrong(ask("DELETE", "/history?all=peut-etre"), json!(["query", "all"])),
+        case(users, get("/jobs/prompts/recent?limit=1"), 200)
+            .of("get", "/jobs/prompts/recent")
+            .wrong(get("/jobs/prompts/recent?limit=51"), json!(["query", "limit"])),
+        case(users, get("/jobs/prompts/favorites"), 200)
+            .of("get", "/jobs/prompts/favorites")
+            .with(json!({"items": []}))
+            .wrong(get("/jobs/prompts/favorites?limit=0"), json!(["query", "limit"])),
+        case(users, save(&json!({"prompt": "Résume la note {n}"})), 200)
+            .of("post", "/jobs/prompts/save")
+            .with(json!({"item": {"usage_count": 0, "favorite": false}}))
+            .takes_json()
+            .wrong(save(&json!({})), json!(["body", "prompt"]))
+            .wrong(save(&json!({"prompt": " "})), json!(["body", "prompt"])),
+        case(users, gone(&json!({"prompt": "{prompt}"})), 200)
+            .of("delete", "/jobs/prompts")
+            .with(json!({"status": "deleted"}))
+            .takes_json()
+            .owned()
+            .wrong(gone(&json!({})), json!(["body", "prompt"])),
+    ]
+}
+
 fn of_the_socket() -> Vec<Case> {
     vec![
         // A socket has its own chapter; a plain request is told what this address is.
@@ -681,9 +892,15 @@ fn cases() -> Vec<Case> {
         of_roles_and_sessions(),
         of_the_socket(),
         of_search(),
+        of_the_writer(),
+        of_openai(),
         of_documents(),
         of_collections(),
+        of_models(),
         of_activity(),
+        of_conversations(),
+        of_answers(),
+        of_history_and_prompts(),
     ]
     .into_iter()
     .flatten()
@@ -785,6 +1002,18 @@ impl Stage {
             };
             let me = house.ask(get("/auth/me").by(&token)).json();
             me["session_id"].as_str().unwrap().to_owned()
+        });
+        put("conversation", &|| {
+            let title = json!({"title": "À nommer"});
+            let start = post("/chat/conversations", &title).by(by.unwrap_or(&self.admin));
+            let made = house.check(start, 201, &json!({"title": "À nommer"}));
+            made["id"].as_str().unwrap().to_owned()
+        });
+        put("prompt", &|| {
+            let prompt = format!("Un prompt, le {}.", self.next());
+            let save = post("/jobs/prompts/save", &json!({"prompt": prompt}));
+            house.check(save.by(by.unwrap_or(&self.admin)), 200, &json!({}));
+            prompt
         });
         put("role", &|| {
             let body =
