@@ -139,7 +139,8 @@ impl Answers {
             Err(fault) if fault.code == "empty_query" => Vec::new(),
             found => found?.answers,
         };
-        let strength = Strength::of(&scales, &question.query, &found)?;
+        let strength =
+            Strength::of(&scales, &question.query, &found, &|code| self.search.reads(code))?;
         if let Some(judge) = judge {
             found = judging::judged(&judge, &question.query, found);
             found.truncate(inquiry.top);
