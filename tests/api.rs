@@ -1,6 +1,7 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
 mod activity;
+mod answers;
 pub mod ask;
 mod collections;
 mod conversations;

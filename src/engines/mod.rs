@@ -6,6 +6,7 @@ pub mod generation;
 pub mod language;
 pub mod qr;
 pub mod readers;
+pub mod reranking;
 pub mod second_factor;
 pub mod secrets;
 pub mod signing;

@@ -806,6 +806,32 @@ fn of_conversations() -> Vec<Case> {
     ]
 }
 
+fn of_answers() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let asks = |path: &'static str| move |body: Value| post(path, &body);
+    let (answer, query) = (asks("/rag/answer"), asks("/chat/query"));
+    let long = json!({"question": "x".repeat(8_001)});
+    vec![
+        case(users, answer(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/rag/answer")
+            .with(json!({"outcome": "whole"}))
+            .takes_json()
+            .wrong(answer(json!({})), json!(["body", "question"]))
+            .wrong(answer(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(answer(long.clone()), json!(["body", "question"]))
+            .wrong(answer(json!({"question": "x", "top_k": 0})), json!(["body", "top_k"]))
+            .wrong(answer(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
+        case(users, query(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/chat/query")
+            .with(json!({"outcome": "whole", "speculative": false, "match": null}))
+            .takes_json()
+            .wrong(query(json!({})), json!(["body", "question"]))
+            .wrong(query(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(query(long), json!(["body", "question"]))
+            .wrong(query(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
+    ]
+}
+
 fn of_history_and_prompts() -> Vec<Case> {
     let users = Open::Holders("use_assistant");
     let save = |body: &Value| post("/jobs/prompts/save", body);
@@ -880,6 +906,7 @@ fn cases() -> Vec<Case> {
         of_models(),
         of_activity(),
         of_conversations(),
+        of_answers(),
         of_history_and_prompts(),
     ]
     .into_iter()

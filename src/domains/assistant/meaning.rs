@@ -251,9 +251,11 @@ impl Assistant {
         let model = self.embedder().is_some_and(|model| model.unload_if_idle(idle));
         let graph = self.vectors().is_some_and(|vectors| vectors.unload_if_idle(idle));
         let writer = self.words().close_if_idle(WRITER_IDLE)?;
-        if model || graph || writer {
+        let judge = self.desk.judge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let judge = judge.is_some_and(|(_, judge)| judge.unload_if_idle(idle));
+        if model || graph || writer || judge {
             memory::give_back();
-            tracing::debug!(model, graph, writer, "memory was given back");
+            tracing::debug!(model, graph, writer, judge, "memory was given back");
         }
         let Some(vectors) = self.vectors() else { return Ok(()) };
         if self.searched_within(idle) && (vectors.wants_graph() || vectors.needs_rebuild()) {

@@ -80,7 +80,12 @@ impl Thinking {
         let generation = Generation::open(ground, settings.generation.clone(), models.clone())?;
         let conversations = Conversations::open(ground, history.clone());
         let prompts = Prompts::open(ground);
-        let answers = Answers::open(search.clone(), generation.clone(), conversations.clone());
+        let answers = Answers::open(
+            search.clone(),
+            generation.clone(),
+            conversations.clone(),
+            models.clone(),
+        );
         Ok(Self { models, generation, history, conversations, answers, prompts })
     }
 

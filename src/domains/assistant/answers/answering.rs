@@ -13,14 +13,16 @@ use super::prompting::{CHARS_PER_TOKEN, Exchange, fence, prompt};
 use super::telling::{Listener, State, Step};
 use super::threshold::Strength;
 use super::writing::{Bearing, Written, take};
-use super::{Answers, wording};
+use super::{Answers, judging, wording};
 use crate::base::caller::Caller;
 use crate::base::fault::Fault;
 use crate::engines::generation::Usage;
 use crate::engines::language::Language;
 
-/// The most characters of passages that an answer is made of: what a processor reads in a few seconds.
+/// The most characters of passages that an extractive answer is chosen from.
 const PASSAGE_CHARS_MAX: usize = 12_000;
+/// The most that a model is given: about 1,900 tokens, which are read anew with every question.
+const WRITTEN_CHARS_MAX: usize = 6_000;
 /// The most tokens of an answer.
 const ANSWER_TOKENS_MAX: usize = 768;
 /// Tokens of the rules, the template and the words around passages.
@@ -128,14 +130,23 @@ impl Answers {
             question.query.clone_from(whole);
         }
         question.query.truncate(question.query.floor_char_boundary(QUERY_MAX));
-        let found = match self.search.search(caller, &question) {
+        let judge = self.judge()?;
+        if judge.is_some() {
+            question.top = question.top.max(judging::JUDGED);
+        }
+        let mut found = match self.search.search(caller, &question) {
             // A question of signs alone has no word to look for.
             Err(fault) if fault.code == "empty_query" => Vec::new(),
-            found => self.reranked(&question.query, found?.answers)?,
+            found => found?.answers,
         };
+        let strength =
+            Strength::of(&scales, &question.query, &found, &|code| self.search.reads(code))?;
+        if let Some(judge) = judge {
+            found = judging::judged(&judge, &question.query, found);
+            found.truncate(inquiry.top);
+        }
         let usual = spoken.or_else(|| found.first().map(|best| best.edition.language.as_str()));
         let language = asked_in(usual);
-        let strength = Strength::of(&scales, &question.query, &found)?;
         let setting = Setting { caller, inquiry, listener, scales: &scales, language, whole };
         if found.is_empty() || strength.is_weak() {
             return Ok(setting.not_found(found));
@@ -198,7 +209,7 @@ impl Answers {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length")]
         let chars = (left as f32 * per_token) as usize;
         let earlier = chars / EARLIER_SHARE;
-        let passages = (chars - earlier).min(PASSAGE_CHARS_MAX);
+        let passages = (chars - earlier).min(WRITTEN_CHARS_MAX);
         Ok(Room { can_write, passages, earlier, answer })
     }
 
