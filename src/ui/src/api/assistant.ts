@@ -55,7 +55,9 @@ export interface Turn {
   usage?: Usage | null;
   took_ms?: number | null;
   searched_for?: string | null;
-  /** Every passage that was read, known only where the answer was seen to be written. */
+  /** Sentences that no source bears out; known, as what follows, only where the answer was seen to be written. */
+  unsupported?: number;
+  /** Every passage that was read, in the order of their numbers. */
   read?: Source[];
 }
 
@@ -63,7 +65,9 @@ export interface AnswerEnd {
   answer: string;
   origin: Origin;
   outcome: Outcome;
+  failure?: string | null;
   citations: number[];
+  unsupported?: number;
   conversation_id?: string | null;
   turn_id?: string | null;
   question_id?: string | null;
