@@ -105,12 +105,12 @@ export interface Card {
   kv_heads: number;
   head_size: number;
   vocabulary: number;
-  tokenizer: string;
   has_template: boolean;
   licence?: string | null;
   source?: string | null;
   speed: string;
-  note?: string | null;
+  /** Sentences for who chooses, in English; may be empty. */
+  note: string;
   runnable: boolean;
 }
 
