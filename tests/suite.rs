@@ -20,6 +20,7 @@ mod door;
 mod generation;
 mod golden;
 mod house;
+mod model_files;
 mod quality;
 mod readers;
 mod store;

@@ -387,7 +387,7 @@ fn who_has_had_enough_closes_the_connection() {
     until("the other server stops", || other.seen.open.load(Ordering::SeqCst) == 0);
 }
 
-fn until(what: &str, so: impl Fn() -> bool) {
+fn until(what: &str, mut so: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(20);
     while !so() {
         assert!(Instant::now() < end, "in vain: {what}");

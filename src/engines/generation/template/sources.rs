@@ -84,6 +84,20 @@ impl TemplateKind {
         }
     }
 
+    /// The kind in one word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Own => "own",
+            Self::Chatml => "chatml",
+            Self::Llama3 => "llama3",
+            Self::Gemma => "gemma",
+            Self::Phi3 => "phi3",
+            Self::Glm4 => "glm4",
+            Self::Instruct => "instruct",
+            Self::Plain => "plain",
+        }
+    }
+
     /// Texts that end an answer because the model would go on with the person's next turn.
     pub const fn stops(self) -> &'static [&'static str] {
         match self {

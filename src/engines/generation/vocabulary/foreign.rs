@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 use tokenizers::Tokenizer;
 
+use super::super::card::TOKENIZER_BYTES_MAX;
 use super::super::faults::{damaged, unsupported};
 use super::super::header::{Header, TensorInfo};
 use super::Prefix;
@@ -13,8 +14,6 @@ use crate::base::fault::Fault;
 
 /// Of this many tokens that both name, at most one may differ: a file of another model differs in most.
 const DIFFERENT_PER: usize = 20;
-/// The most bytes of such a file.
-pub(in super::super) const TOKENIZER_BYTES_MAX: u64 = 64 << 20;
 
 /// What the file holds, ready for use.
 pub(super) struct Foreign {

@@ -17,7 +17,6 @@ use std::ops::Range;
 
 use tokenizers::Tokenizer;
 
-pub(super) use foreign::TOKENIZER_BYTES_MAX;
 use marks::{Marks, Part};
 use pieces::Pieces;
 use tokens::{Tokens, Use};

@@ -163,7 +163,13 @@ fn late() -> Fault {
 }
 
 impl Desk {
-    pub(super) async fn serve(self, socket: WebSocket, guest: Guest, _place: OwnedSemaphorePermit) {
+    pub(super) async fn serve(
+        self,
+        socket: WebSocket,
+        guest: Guest,
+        trace: String,
+        _place: OwnedSemaphorePermit,
+    ) {
         let (closing, pace) = (self.lines.closing.clone(), self.lines.pace);
         let mut line = Line::over(socket, closing, pace);
         let mut words = Words { trace, ..Words::default() };

@@ -1,4 +1,4 @@
-//! What the reading child gives up before it looks at a foreign byte: memory, time, files, network.
+//! What a reading child gives up before it looks at a foreign byte: memory, time, files, network.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// What the program itself may have mapped when nobody can tell: a build with debug symbols.
 const PROGRAM_BYTES_GUESS: u64 = 512 << 20;
-/// Descriptors 0, 1 and 2 are open already; there is no fourth.
+/// Descriptors 0, 1 and 2 are open already; what else is open stays so, and nothing is opened any more.
 const DESCRIPTORS_MAX: u64 = 3;
 
 /// Sets the limits of this process. They hold for good.
@@ -34,7 +34,7 @@ pub fn limit(memory_bytes: u64, cpu_seconds: u64) -> rustix::io::Result<()> {
     setrlimit(Resource::Cpu, Rlimit { current, maximum })
 }
 
-/// The program's own code and libraries count as address space, though no document asked for them.
+/// The program's own code and libraries count as address space, though nothing it reads asked for them.
 fn mapped_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split_whitespace().next().and_then(|p| p.parse::<u64>().ok());
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_to_do() {
-        let test = "engines::readers::confine::tests::inside";
+        let test = "base::confine::tests::inside";
         let status = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", test, "--ignored", "--test-threads=1"])
             .status()
