@@ -45,11 +45,11 @@ fn threads() -> usize {
 }
 
 /// Does each job once, side by side where there are threads for it.
-pub(super) fn each<J: Send>(jobs: Vec<J>, work: impl Fn(J) + Sync) {
+pub(super) fn each<J: Send>(jobs: Vec<J>, work: impl Fn(J) + Send + Sync) {
     if jobs.len() < 2 || threads() < 2 {
         jobs.into_iter().for_each(work);
     } else {
-        jobs.into_par_iter().for_each(|job| work(job));
+        jobs.into_par_iter().for_each(work);
     }
 }
 
