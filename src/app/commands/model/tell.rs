@@ -41,9 +41,8 @@ pub(super) fn list(listed: &Value) {
             show::bytes(number(model, "bytes")),
             what.join(", "),
         );
-        for needs in
-            model.get("memory").filter(|needs| needs.get("fits") == Some(&Value::Bool(false)))
-        {
+        let too_much = |needs: &&Value| needs.get("fits") == Some(&Value::Bool(false));
+        if let Some(needs) = model.get("memory").filter(too_much) {
             let (total, context) =
                 (show::bytes(number(needs, "total")), number(needs, "context_tokens"));
             println!(
