@@ -159,9 +159,13 @@ fn summary(card: &Value) -> String {
 fn slowness(card: &Value) {
     let note = word(card, "note");
     match word(card, "speed") {
-        "slow" => println!("! it will be slow: {note}"),
-        "repacked" => println!("  it is repacked while it is loaded: {note}"),
-        _ if !note.is_empty() => println!("  {note}"),
+        "slow" => println!("! it will be slow on this machine"),
+        "repacked" => {
+            println!("  it is laid out anew while it is loaded, and takes more memory then")
+        }
         _ => {}
+    }
+    if !note.is_empty() {
+        println!("  {note}");
     }
 }
