@@ -2,10 +2,18 @@
 
 use std::process::ExitCode;
 
+#[cfg(feature = "models")]
+use ilot::engines::generation;
+use ilot::engines::generation::probe;
+use ilot::engines::readers;
+
 fn main() -> ExitCode {
     let mut args = std::env::args_os().skip(1);
-    if args.next().is_some_and(|verb| verb == ilot::engines::readers::child::VERB) {
-        return ilot::engines::readers::child::extract_main(args);
+    match args.next() {
+        Some(verb) if verb == readers::child::VERB => readers::child::extract_main(args),
+        Some(verb) if verb == probe::VERB => probe::child::probe_main(args),
+        #[cfg(feature = "models")]
+        Some(verb) if verb == generation::VERB => generation::generate_main(),
+        _ => ilot::app::commands::main(),
     }
-    ilot::app::commands::main()
 }

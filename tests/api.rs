@@ -1,13 +1,17 @@
 //! The API of the whole box, opened in memory: tables of requests with what they answer.
 
 mod activity;
-mod ask;
+mod answers;
+pub mod ask;
 mod collections;
 mod conversations;
 mod doors;
 mod every_route;
 mod history;
 mod keys;
+mod llm;
+mod models;
+mod openai;
 mod papers;
 mod people;
 mod rights;
@@ -16,3 +20,4 @@ mod second_factor;
 mod sockets;
 mod spellings;
 mod throttle;
+mod writing;

@@ -12,6 +12,7 @@ use ilot::domains::assistant::adding::{Added, Outcome};
 use ilot::domains::assistant::records::talk::{
     Citation, Conversation, Event, Held, Origin, Outcome as TurnOutcome, SavedPrompt, Turn,
 };
+use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
 };
@@ -133,6 +134,22 @@ fn the_records_of_activity_keep_their_bytes() {
         first: Some(first),
     };
     stands("Verified", &verified, VERIFIED);
+}
+
+#[test]
+fn the_records_of_models_keep_their_bytes() {
+    let file = ModelFile { name: "a.gguf".into(), bytes: 379_360, sha256: [0x5a; 32] };
+    let model = Model {
+        id: id(3),
+        lineage: lineage(),
+        name: "conte".into(),
+        purpose: Purpose::Reranker,
+        files: vec![file],
+        card: "{}".into(),
+        added_at: MOMENT,
+        added_by: "anna".into(),
+    };
+    stands("Model", &model, MODEL);
 }
 
 #[test]
@@ -454,6 +471,7 @@ const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";
+const MODEL: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa00705636f6e7465010106612e67677566e093175a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a027b7df6a1bfe9d66604616e6e61";
 const CONVERSATION: &str = "010102030405060708090a0b0c0d0e0f070102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070102030405060708090a0b0c0d0e0f0207436f6e67c3a9730101056e6f746573f6a1bfe9d666f6a1bfe9d666ac02";
 const TURN: &str = "010102030405060708090a0b0c0d0e0f08ac02020ac38974c3a9205b315d2ef6a1bfe9d6660102010a71756575655f66756c6c01010102030405060708090a0b0c0d0e0f0109ac0201057065746974ac02c8010728055a010178";
 const EVENT: &str = "010b636861742e616e73776572010102030405060708090a0b0c0d0e0f0204616e6e6101017300027b7df6a1bfe9d666";

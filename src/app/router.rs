@@ -11,6 +11,7 @@ use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
 use crate::base::fault::Fault;
 use crate::domains::activity::{self, Activity};
+use crate::domains::assistant::routes::Lines;
 use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
@@ -53,9 +54,25 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(system::routes(desks.system.clone()))
         .merge(identity::routes::routes(desks.identity.clone()))
         .merge(socket::routes(Sockets::of(desks, Pace::default())))
-        .merge(assistant::routes::routes(desks.assistant.clone(), desks.thinking.clone(), people))
+        .merge(assistant::routes::routes(
+            desks.assistant.clone(),
+            desks.thinking.clone(),
+            people,
+            lines(desks),
+        ))
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
+}
+
+/// What the assistant's open lines lean on: who asks, and what ends them.
+fn lines(desks: &Desks) -> Lines {
+    let identity = desks.identity.clone();
+    Lines {
+        watch: desks.live.watch(),
+        recognise: Arc::new(move |caller, token| identity.recognise_token_or_key(caller, token)),
+        closing: desks.hub.closing().clone(),
+        pace: assistant::routes::Pace::default(),
+    }
 }
 
 /// The description of every route.

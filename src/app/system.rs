@@ -16,6 +16,7 @@ use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::health::{Health, Level, Report};
 use crate::domains::assistant::Assistant;
+use crate::domains::assistant::generation::Generation;
 use crate::engines::tls::Tls;
 use crate::store::clock_watch::Doubt;
 use crate::store::meta::CLOCKS;
@@ -37,6 +38,8 @@ pub struct System {
     pub store: Store,
     /// The assistant, for how its indexes are.
     pub assistant: Assistant,
+    /// What writes, for its model's name.
+    pub generation: Generation,
     /// The counters.
     pub meters: Meters,
     /// Whether they are open to everybody.
@@ -48,6 +51,12 @@ pub struct System {
 }
 
 impl System {
+    /// The name of the model that writes. Three clients poll for this answer: a store that does not
+    /// say shows in other fields.
+    fn llm(&self) -> String {
+        self.generation.model_name().ok().flatten().unwrap_or_else(|| "missing".into())
+    }
+
     fn uptime(&self) -> u64 {
         self.clock.since_boot().saturating_sub(self.began).as_secs()
     }
@@ -94,8 +103,8 @@ struct HealthAnswer {
     db_ok: bool,
     /// Whether the index of vectors is usable.
     faiss_ok: bool,
-    /// The language model's state.
-    llm: &'static str,
+    /// The name of the language model in use; `missing` when there is none.
+    llm: String,
     /// Changes that the index of words has not followed yet.
     index_lag: u64,
 }
@@ -129,7 +138,7 @@ async fn health(State(system): State<Arc<System>>) -> Json<HealthAnswer> {
         db: if db_ok { "ok" } else { "error" },
         db_ok,
         faiss_ok: system.health.level("model") == Some(Level::Ok),
-        llm: "missing",
+        llm: system.llm(),
         index_lag: system.assistant.lag(),
     })
 }

@@ -3,6 +3,7 @@
 pub mod caller;
 pub mod clock;
 pub mod config;
+pub mod confine;
 
 pub mod disk;
 pub mod fault;

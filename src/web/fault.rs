@@ -83,6 +83,11 @@ impl WebFault {
         &self.fault
     }
 
+    /// The fault, for whoever carries it out by another way.
+    pub fn into_fault(self) -> Fault {
+        self.fault
+    }
+
     /// The status it leaves with.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -118,15 +123,8 @@ impl IntoResponse for WebFault {
     fn into_response(self) -> Response {
         let Self { fault, status } = self;
         let request_id = trace::id();
-        let message = if fault.kind == Kind::Broken {
-            tracing::error!(request = %request_id, code = fault.code, "{fault}");
-            "The box is at fault; its log tells more under this request's id.".to_owned()
-        } else {
-            if status.is_server_error() || fault.cause.is_some() {
-                tracing::warn!(request = %request_id, code = fault.code, "{fault}");
-            }
-            fault.message
-        };
+        note(&fault, status, &request_id);
+        let message = sentence(&fault).to_owned();
         let detail = if fault.fields.is_empty() {
             FaultDetail::Message(message.clone())
         } else {
@@ -146,6 +144,28 @@ impl IntoResponse for WebFault {
             }
         }
         response
+    }
+}
+
+/// What of a fault is told to whoever asked; it is logged under the request's id. For what does not end
+/// an answer but comes within one: an event of a stream, a message of a socket.
+pub fn told<'a>(fault: &'a Fault, request: &str) -> &'a str {
+    note(fault, status_of(fault.kind), request);
+    sentence(fault)
+}
+
+fn sentence(fault: &Fault) -> &str {
+    match fault.kind {
+        Kind::Broken => "The box is at fault; its log tells more under this request's id.",
+        _ => &fault.message,
+    }
+}
+
+fn note(fault: &Fault, status: StatusCode, request: &str) {
+    if fault.kind == Kind::Broken {
+        tracing::error!(%request, code = fault.code, "{fault}");
+    } else if status.is_server_error() || fault.cause.is_some() {
+        tracing::warn!(%request, code = fault.code, "{fault}");
     }
 }
 

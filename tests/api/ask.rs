@@ -182,6 +182,7 @@ impl House {
         let hosts = config.settings.hosts.clone();
         let app = App::open(config, &ground, tasks.clone(), health).unwrap();
         app.desks().assistant.start(&tasks).unwrap();
+        app.desks().thinking.start(&tasks).unwrap();
         app.desks().live.start(&tasks).unwrap();
         let door = router::door(app.desks(), hosts, None).unwrap();
         let setup_word = app.desks().identity.setup_word().unwrap().unwrap();

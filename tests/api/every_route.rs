@@ -619,6 +619,67 @@ fn of_search() -> Vec<Case> {
     ]
 }
 
+/// No model is installed: who may ask is told so, and nobody else.
+fn asks_the_writer(good: Ask) -> Case {
+    case(Open::Holders("use_assistant"), good, 503)
+        .with(json!({"code": "model_missing"}))
+        .takes_json()
+}
+
+fn of_the_writer() -> Vec<Case> {
+    let infer = |body: &Value| post("/llm/infer", body);
+    let options = |options: Value| infer(&json!({"prompt": "Il", "options": options}));
+    vec![
+        asks_the_writer(infer(&json!({"prompt": "Bonjour", "options": {"max_tokens": 8}})))
+            .of("post", "/llm/infer")
+            .wrong(infer(&json!({"prompt": 7})), json!(["body", "prompt"]))
+            .wrong(options(json!({"temperature": 9})), json!(["body", "options", "temperature"]))
+            .wrong(options(json!({"top_p": "x"})), json!(["body", "options", "top_p"]))
+            .wrong(options(json!({"max_tokens": 0})), json!(["body", "options", "max_tokens"])),
+        // The socket has its own chapter; a plain request is told what this address is.
+        case(Open::All, get("/llm/stream"), 426)
+            .of("get", "/llm/stream")
+            .with(json!({"code": "upgrade_required"})),
+    ]
+}
+
+fn of_openai() -> Vec<Case> {
+    let asks = |body: Value| post("/v1/chat/completions", &body);
+    let goes_on = |body: Value| post("/v1/completions", &body);
+    let embeds = |body: Value| post("/v1/embeddings", &body);
+    let said = json!([{"role": "user", "content": "Bonjour"}]);
+    vec![
+        case(Open::Holders("use_assistant"), get("/v1/models"), 200)
+            .of("get", "/v1/models")
+            .with(json!({"object": "list", "data": []})),
+        case(Open::Holders("use_assistant"), get("/v1/models/nobody"), 404)
+            .of("get", "/v1/models/{id}")
+            .with(json!({"code": "model_unknown"})),
+        asks_the_writer(asks(json!({"model": "default", "messages": said, "stream": true})))
+            .of("post", "/v1/chat/completions")
+            .wrong(asks(json!({"model": "default"})), json!(["body", "messages"]))
+            .wrong(asks(json!({"messages": []})), json!(["body", "messages"]))
+            .wrong(
+                asks(json!({"messages": [{"role": "chef", "content": "x"}]})),
+                json!(["body", "messages", "0", "role"]),
+            )
+            .wrong(asks(json!({"messages": said, "top_p": 2})), json!(["body", "top_p"])),
+        asks_the_writer(goes_on(json!({"model": "default", "prompt": "Il était"})))
+            .of("post", "/v1/completions")
+            .wrong(goes_on(json!({"model": "default"})), json!(["body", "prompt"]))
+            .wrong(goes_on(json!({"prompt": "x", "max_tokens": 0})), json!(["body", "max_tokens"])),
+        asks_the_writer(embeds(json!({"model": "default", "input": ["un", "deux"]})))
+            .of("post", "/v1/embeddings")
+            .wrong(embeds(json!({"model": "default"})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": []})), json!(["body", "input"]))
+            .wrong(embeds(json!({"input": ["un", ""]})), json!(["body", "input", "1"]))
+            .wrong(
+                embeds(json!({"input": "x", "encoding_format": "hex"})),
+                json!(["body", "encoding_format"]),
+            ),
+    ]
+}
+
 fn of_activity() -> Vec<Case> {
     let admins = |path: &str| case(Open::Holders("view_sauron"), get(path), 200);
     vec![
@@ -656,6 +717,47 @@ fn of_activity() -> Vec<Case> {
             .with(json!({"ok": true, "count": 0, "offences": []})),
         case(Open::Holders("export_activity"), get("/admin/audit-logs/export"), 200)
             .of("get", "/admin/audit-logs/export"),
+    ]
+}
+
+fn of_models() -> Vec<Case> {
+    let asks = Open::Holders("use_assistant");
+    let manages = Open::Holders("manage_assistant");
+    let unknown = json!({"code": "model_unknown"});
+    // A real model is brought in the chapter of models; here it is who may, and what is refused.
+    let mut letter = upload("", &[("lettre.txt", b"Cher voisin")]);
+    "/models".clone_into(&mut letter.path);
+    let mut nothing = upload("", &[]);
+    "/models".clone_into(&mut nothing.path);
+    let none = json!({"purpose": "language"});
+    vec![
+        case(asks, get("/models"), 200)
+            .of("get", "/models")
+            .with(json!({"items": [], "adding": [], "engine": {"engine": "local", "model": null}})),
+        case(manages, letter, 400)
+            .of("post", "/models")
+            .with(json!({"code": "model_file_unknown"}))
+            .wrong(nothing, json!(["body", "file"])),
+        case(manages, ask("POST", "/models/rescan"), 200)
+            .of("post", "/models/rescan")
+            .with(json!({"items": []})),
+        case(asks, get("/models/nobody"), 404).of("get", "/models/{name}").with(unknown.clone()),
+        case(manages, ask("DELETE", "/models/nobody"), 404)
+            .of("delete", "/models/{name}")
+            .with(unknown),
+        case(manages, post("/models/none/use", &none), 200)
+            .of("post", "/models/{name}/use")
+            .with(json!({"model": null}))
+            .takes_json()
+            .wrong(post("/models/none/use", &json!({"purpose": 1})), json!(["body", "purpose"])),
+        case(manages, put("/models/upstream/key", &json!({"key": "k"})), 409)
+            .of("put", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"}))
+            .takes_json()
+            .wrong(put("/models/upstream/key", &json!({"key": 1})), json!(["body", "key"])),
+        case(manages, ask("DELETE", "/models/upstream/key"), 409)
+            .of("delete", "/models/upstream/key")
+            .with(json!({"code": "upstream_missing"})),
     ]
 }
 
@@ -701,6 +803,32 @@ fn of_conversations() -> Vec<Case> {
                 json!(["query", "limit"]),
             )
             .unknown("/chat/conversations/{none}/messages"),
+    ]
+}
+
+fn of_answers() -> Vec<Case> {
+    let users = Open::Holders("use_assistant");
+    let asks = |path: &'static str| move |body: Value| post(path, &body);
+    let (answer, query) = (asks("/rag/answer"), asks("/chat/query"));
+    let long = json!({"question": "x".repeat(8_001)});
+    vec![
+        case(users, answer(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/rag/answer")
+            .with(json!({"outcome": "whole"}))
+            .takes_json()
+            .wrong(answer(json!({})), json!(["body", "question"]))
+            .wrong(answer(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(answer(long.clone()), json!(["body", "question"]))
+            .wrong(answer(json!({"question": "x", "top_k": 0})), json!(["body", "top_k"]))
+            .wrong(answer(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
+        case(users, query(json!({"question": "De quoi parle le guide ?"})), 200)
+            .of("post", "/chat/query")
+            .with(json!({"outcome": "whole", "speculative": false, "match": null}))
+            .takes_json()
+            .wrong(query(json!({})), json!(["body", "question"]))
+            .wrong(query(json!({"question": " "})), json!(["body", "question"]))
+            .wrong(query(long), json!(["body", "question"]))
+            .wrong(query(json!({"question": "x", "top_k": 101})), json!(["body", "top_k"])),
     ]
 }
 
@@ -771,10 +899,14 @@ fn cases() -> Vec<Case> {
         of_roles_and_sessions(),
         of_the_socket(),
         of_search(),
+        of_the_writer(),
+        of_openai(),
         of_documents(),
         of_collections(),
+        of_models(),
         of_activity(),
         of_conversations(),
+        of_answers(),
         of_history_and_prompts(),
     ]
     .into_iter()

@@ -62,6 +62,7 @@ impl Shelf {
             program: nowhere.clone(),
             models: nowhere.clone(),
             spool: nowhere,
+            embedding: String::new(),
         };
         let history = History::open(&ground, settings);
         let conversations = Conversations::open(&ground, history.clone());

@@ -32,7 +32,7 @@ use super::ask::{House, PASSWORD, get, post, put};
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The other end of a socket.
-struct Line<'h> {
+pub(super) struct Line<'h> {
     house: &'h House,
     socket: WebSocketStream<TcpStream>,
 }
@@ -44,7 +44,17 @@ fn shake<'h>(
     rest: &str,
     headers: &[(&'static str, &str)],
 ) -> Result<Line<'h>, (u16, String)> {
-    let mut request = format!("ws://{at}/ws{rest}").into_client_request().unwrap();
+    shake_at(house, at, &format!("/ws{rest}"), headers)
+}
+
+/// As [`shake`], at any path.
+pub(super) fn shake_at<'h>(
+    house: &'h House,
+    at: SocketAddr,
+    path: &str,
+    headers: &[(&'static str, &str)],
+) -> Result<Line<'h>, (u16, String)> {
+    let mut request = format!("ws://{at}{path}").into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
     }
@@ -73,15 +83,15 @@ fn seated<'h>(house: &'h House, at: SocketAddr, token: &str) -> Line<'h> {
 }
 
 impl Line<'_> {
-    fn say(&mut self, value: &Value) {
+    pub(super) fn say(&mut self, value: &Value) {
         self.send(Message::text(value.to_string()));
     }
 
-    fn send(&mut self, message: Message) {
+    pub(super) fn send(&mut self, message: Message) {
         self.house.wait(self.socket.send(message)).unwrap();
     }
 
-    fn message(&mut self) -> Message {
+    pub(super) fn message(&mut self) -> Message {
         self.house.wait(async {
             loop {
                 match self.socket.next().await.expect("the socket is gone").unwrap() {
@@ -92,14 +102,14 @@ impl Line<'_> {
         })
     }
 
-    fn next(&mut self) -> Value {
+    pub(super) fn next(&mut self) -> Value {
         let message = self.message();
         let Message::Text(text) = &message else { panic!("{message:?} instead of a text") };
         serde_json::from_str(text).unwrap()
     }
 
     #[track_caller]
-    fn hears(&mut self, kind: &str) -> Value {
+    pub(super) fn hears(&mut self, kind: &str) -> Value {
         let value = self.next();
         assert_eq!(value["type"], kind, "{value}");
         value
@@ -119,7 +129,7 @@ impl Line<'_> {
     }
 
     #[track_caller]
-    fn closed(&mut self) -> (u16, String) {
+    pub(super) fn closed(&mut self) -> (u16, String) {
         let message = self.message();
         let Message::Close(Some(frame)) = message else { panic!("{message:?} instead of a close") };
         (frame.code.into(), frame.reason.to_string())

@@ -118,6 +118,33 @@ describe("one's own account", { skip: SKIP, concurrency: false }, () => {
     await heading(fr["health.title"]).waitFor();
   });
 
+  test("a question still under way when one signs out says nothing of it", async () => {
+    let end;
+    const over = new Promise((resolve) => (end = resolve));
+    // It left with the cookie and is read when the session is over. The browser would send it anew without the cookie,
+    // so what the box says to one that it has already is put here.
+    await page.route("**/rag/status", async (route) => {
+      await over;
+      await route.fulfill({ status: 401, json: { error: "x", detail: "x", code: "session_ended", request_id: "r" } });
+    });
+    const asked = page.waitForRequest("**/rag/status");
+    await page.goto(`${box.url}/ui/health`);
+    await asked;
+    const ended = page.waitForResponse("**/auth/logout");
+    const answer = page.waitForResponse("**/rag/status");
+    await page.locator("header details > summary").click();
+    await button(fr["menu.leave"]).click();
+    await ended;
+    end();
+    await answer;
+    await heading(fr["login.title"]).waitFor();
+    await page.waitForTimeout(200);
+    assert.equal(await page.getByText(fr["fault.session_ended"]).count(), 0);
+    await page.unroute("**/rag/status");
+    await giveName("paul", PAUL);
+    await page.waitForURL((url) => url.pathname === "/ui/" || url.pathname === "/ui/health");
+  });
+
   test("one's own name is changed", async () => {
     await page.locator("header details > summary").click();
     await page.getByRole("link", { name: fr["account.title"] }).click();

@@ -9,7 +9,7 @@ use crate::base::clock::MachineClock;
 use crate::base::config::leaves;
 use crate::base::fault::Fault;
 use crate::base::health::Health;
-use crate::base::tasks::Tasks;
+use crate::base::tasks::{Handle, Tasks};
 use crate::store::chain;
 
 /// Flags of `check`.
@@ -39,6 +39,7 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
         problems
             .push(format!("there is no model in {}: search goes by words alone", model.display()));
     }
+    problems.extend(config.settings.assistant.problem());
     let links = if flags.store { Some(verify(place, &mut problems)?) } else { None };
     let settings: serde_json::Map<String, serde_json::Value> = rows
         .iter()
@@ -70,6 +71,9 @@ fn verify(place: &Place, problems: &mut Vec<String>) -> Result<u64, Fault> {
     "off".clone_into(&mut config.settings.listen.https);
     let app = App::open(config, &World::machine()?, tasks, health)?;
     let outcome = app.store.read(chain::verify)?;
+    if let Some((_, Some(fault))) = app.desks().thinking.models.judge(&Handle::unattended())? {
+        problems.push(fault.message);
+    }
     app.close();
     if let Some(first) = outcome.first() {
         problems.push(format!(

@@ -109,10 +109,15 @@ fn write_rows(file: &Path, rows: &[Row]) -> Result<(), Fault> {
 
 fn print_refusal(refusal: &Refusal) {
     println!("{} questions, each with and without its article", refusal.questions);
-    println!("signal      area  threshold  refused wrongly  refused rightly");
+    println!(
+        "as it is set: {:.1} % refused wrongly, {:.1} % refused rightly",
+        100.0 * refusal.refused_wrongly,
+        100.0 * refusal.refused_rightly
+    );
+    println!("signal                area  threshold  refused wrongly  refused rightly");
     for signal in &refusal.signals {
         println!(
-            "{:10} {:5.3}  {:9.3}  {:13.1} %  {:13.1} %",
+            "{:20} {:5.3}  {:9.3}  {:13.1} %  {:13.1} %",
             signal.name,
             signal.area,
             signal.threshold,

@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod doctor;
 pub mod eval;
+mod model;
 pub mod openapi;
 mod search;
 mod serve;
@@ -127,6 +128,11 @@ enum Verb {
         #[command(subcommand)]
         verb: docs::Verb,
     },
+    /// Language models: add, list, inspect, remove, use, rescan, key
+    Model {
+        #[command(subcommand)]
+        verb: model::Verb,
+    },
     /// Ask the documents a question
     Search(search::Flags),
     /// Users: list, show, add, password, reset, recover, offboard, disable, enable, import, roles
@@ -196,6 +202,7 @@ impl Line {
             Verb::Check(flags) => check::run(place, &flags),
             Verb::Doctor(flags) => doctor::run(place, &flags),
             Verb::Docs { verb } => docs::run(place, verb),
+            Verb::Model { verb } => model::run(place, verb),
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
             Verb::Audit { verb } => audit::run(place, verb),

@@ -4,6 +4,7 @@ mod answering;
 pub mod citing;
 pub mod extracting;
 pub mod following_up;
+pub mod judging;
 pub mod packing;
 pub mod prompting;
 pub mod telling;
@@ -11,6 +12,7 @@ pub mod threshold;
 pub mod wording;
 pub mod writing;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -25,13 +27,15 @@ use super::Assistant;
 use super::conversations::{Conversations, Opened, Said, checked};
 use super::generation::Generation;
 use super::history::{Again, Anew, Replayer};
+use super::models::Models;
 use super::readers::Gate;
-use super::records::talk::{Citation, Origin, Outcome, Turn};
-use super::search::{Answer, Question, TOP_MAX};
+use super::records::talk::{Citation, Origin, Outcome, Purpose, Turn};
+use super::search::{Question, TOP_MAX};
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::generation::{Role, Usage};
+use crate::engines::reranking::Reranker;
 use crate::store::Reader;
 
 /// Passages looked at when the request does not say how many.
@@ -43,6 +47,7 @@ pub struct Answers {
     search: Assistant,
     generation: Generation,
     conversations: Conversations,
+    models: Models,
 }
 
 /// A question that wants an answer.
@@ -106,8 +111,13 @@ pub struct Told {
 
 impl Answers {
     /// Opens the desk.
-    pub fn open(search: Assistant, generation: Generation, conversations: Conversations) -> Self {
-        Self { search, generation, conversations }
+    pub fn open(
+        search: Assistant,
+        generation: Generation,
+        conversations: Conversations,
+        models: Models,
+    ) -> Self {
+        Self { search, generation, conversations, models }
     }
 
     /// Takes a question up: everything that can be refused is refused here, and the question is written
@@ -244,9 +254,11 @@ impl Answers {
         })
     }
 
-    /// The passages in the order of the model that judges them, when there is one.
-    fn reranked(&self, _query: &str, found: Vec<Answer>) -> Result<Vec<Answer>, Fault> {
-        Ok(found)
+    /// The model that judges passages, when there is one: the one chosen on the shelf, else the setting's.
+    fn judge(&self) -> Result<Option<Arc<Reranker>>, Fault> {
+        let chosen = self.models.chosen(Purpose::Reranker)?.map(|model| model.name);
+        let name = chosen.unwrap_or_else(|| self.search.settings.search.reranker.clone());
+        Ok(if name.is_empty() { None } else { self.search.judge(&name) })
     }
 }
 
@@ -269,7 +281,9 @@ impl Replayer for Answers {
                 Ok(desk.reply(&caller, &inquiry, &Listener::new(steps)))
             })
             .await
-            .map_err(|busy| Fault::unavailable(busy.fault().code, busy.fault().message.clone()))??;
+            .map_err(|busy| {
+                Fault::unavailable(busy.fault().code, busy.fault().message.clone())
+            })??;
             Ok(Anew {
                 citations: reply.citations(),
                 answer: reply.text,

@@ -140,7 +140,11 @@ impl Assistant {
         let mut documents = Vec::with_capacity(paragraphs.len());
         for (number, learned) in paragraphs.iter().enumerate() {
             let incoming = self.incoming(number, learned)?;
-            documents.push(self.learn(caller, &incoming, extract(&learned.title, &learned.text))?);
+            documents.push(self.learn(
+                caller,
+                &incoming,
+                extract(&learned.title, &learned.text),
+            )?);
             tell("learning", number + 1, paragraphs.len());
         }
         let handle = Handle::unattended();

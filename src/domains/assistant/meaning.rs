@@ -8,7 +8,8 @@ use half::f16;
 
 use super::Assistant;
 use super::records::{EDITIONS, NOTES, PASSAGES, Passage, Place, TO_EMBED, VECTORS};
-use crate::base::fault::Fault;
+use crate::base::caller::{Caller, Right};
+use crate::base::fault::{Fault, Field};
 use crate::base::health::Level;
 use crate::base::memory;
 use crate::base::tasks::Handle;
@@ -20,6 +21,8 @@ use crate::store::{Blob, Reader, all};
 const BATCH: usize = 32;
 /// How long the index of words keeps its writer when there is nothing to index.
 const WRITER_IDLE: Duration = Duration::from_secs(30);
+/// When somebody who needs a model that is not there should ask again.
+const COME_BACK: Duration = Duration::from_mins(1);
 /// The note that says which model made the vectors.
 const MODEL: &str = "vectors_model";
 /// The part of the box that the health page knows the model by.
@@ -38,6 +41,35 @@ pub(super) fn spoken(title: &str, passage: &Passage) -> String {
     words
 }
 
+fn embeddable(texts: &[String]) -> Result<(), Fault> {
+    if texts.is_empty() || texts.len() > EMBED_TEXTS_MAX {
+        let words = format!(
+            "1 to {EMBED_TEXTS_MAX} texts are embedded at once; these are {}.",
+            texts.len()
+        );
+        return Err(Fault::field("input", "list_length", words));
+    }
+    for (at, text) in texts.iter().enumerate() {
+        let length = text.chars().count();
+        if length == 0 || length > EMBED_LENGTH_MAX {
+            let place = vec!["body".into(), "input".into(), at.to_string()];
+            let message =
+                format!("A text has 1 to {EMBED_LENGTH_MAX} characters; this one has {length}.");
+            return Err(Fault::fields(vec![Field { place, wrong: "string_length", message }]));
+        }
+    }
+    Ok(())
+}
+
+fn nothing_embeds() -> Fault {
+    Fault::unavailable(
+        "model_missing",
+        "No model that embeds is installed. Copy a model's folder into models/ and restart the box, or \
+         run 'make model' where there is a network.",
+    )
+    .retry_after(COME_BACK)
+}
+
 /// A vector as it is kept.
 pub(super) fn kept(vector: &[f32]) -> Blob {
     Blob(vector.iter().flat_map(|x| f16::from_f32(*x).to_le_bytes()).collect())
@@ -48,7 +80,56 @@ pub(super) fn vector(Blob(bytes): &Blob) -> Vec<f32> {
     bytes.as_chunks::<2>().0.iter().map(|b| f16::from_le_bytes(*b).to_f32()).collect()
 }
 
+/// Texts that somebody may have embedded at once.
+pub const EMBED_TEXTS_MAX: usize = 512;
+/// The longest of them, characters; a model reads the beginning alone.
+pub const EMBED_LENGTH_MAX: usize = 32 * 1024;
+
+/// What the model that embeds makes of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedded {
+    /// A unit vector for each text, in order.
+    pub vectors: Vec<Vec<f32>>,
+    /// Tokens that the model read.
+    pub tokens: usize,
+}
+
 impl Assistant {
+    /// The model that embeds and how many numbers its vectors have; none when there is none.
+    pub fn embedding(&self) -> Option<(String, usize)> {
+        self.embedder().map(|model| (model.card().name.clone(), model.card().dimension))
+    }
+
+    /// Embeds texts for somebody, a batch at a time and behind every search, for as long as they are
+    /// `wanted`.
+    ///
+    /// # Errors
+    /// `right_missing`; `validation` for no text, an empty one, too many or too long ones;
+    /// `model_missing` (503); `cancelled` when nobody wants them any more.
+    pub fn embed(
+        &self,
+        caller: &Caller,
+        texts: &[String],
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<Embedded, Fault> {
+        caller.require(Right::UseAssistant)?;
+        embeddable(texts)?;
+        let embedder = self.embedder().ok_or_else(nothing_embeds)?;
+        let mut vectors = Vec::with_capacity(texts.len());
+        let mut tokens = 0;
+        for batch in texts.chunks(BATCH) {
+            if !wanted() {
+                return Err(Fault::unavailable("cancelled", "Nobody waits for this any more."));
+            }
+            let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+            vectors.extend(embedder.embed(&batch)?);
+            for text in batch {
+                tokens += embedder.tokens(text)?.len();
+            }
+        }
+        Ok(Embedded { vectors, tokens })
+    }
+
     /// The model, when there is one.
     pub(super) fn embedder(&self) -> Option<Arc<Embedder>> {
         self.desk.embedder.read().unwrap_or_else(PoisonError::into_inner).clone()
@@ -170,9 +251,11 @@ impl Assistant {
         let model = self.embedder().is_some_and(|model| model.unload_if_idle(idle));
         let graph = self.vectors().is_some_and(|vectors| vectors.unload_if_idle(idle));
         let writer = self.words().close_if_idle(WRITER_IDLE)?;
-        if model || graph || writer {
+        let judge = self.desk.judge.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let judge = judge.is_some_and(|(_, judge)| judge.unload_if_idle(idle));
+        if model || graph || writer || judge {
             memory::give_back();
-            tracing::debug!(model, graph, writer, "memory was given back");
+            tracing::debug!(model, graph, writer, judge, "memory was given back");
         }
         let Some(vectors) = self.vectors() else { return Ok(()) };
         if self.searched_within(idle) && (vectors.wants_graph() || vectors.needs_rebuild()) {

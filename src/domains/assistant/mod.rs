@@ -18,6 +18,7 @@ mod meaning;
 pub mod models;
 pub mod passages;
 pub mod prompts;
+mod queue;
 pub mod readers;
 mod reading;
 pub mod records;
@@ -25,6 +26,7 @@ pub mod routes;
 pub mod search;
 pub mod steps;
 pub mod thinking;
+pub mod wishes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -44,6 +46,7 @@ use crate::engines::embedding::Embedder;
 use crate::engines::fulltext::FullText;
 use crate::engines::readers::Limits;
 use crate::engines::readers::child::{ChildLimits, Reader};
+use crate::engines::reranking::Reranker;
 use crate::engines::vectors::Vectors;
 use crate::store::Store;
 use following::{Followed, Progress};
@@ -98,6 +101,9 @@ pub struct SearchSettings {
     pub depth: usize,
     /// After how long without a search memory is given back, seconds.
     pub idle_unload_seconds: u64,
+    /// The folder under `models/` of a model that judges passages for answers; empty for none. One that
+    /// was chosen on the shelf of models goes before it.
+    pub reranker: String,
 }
 
 impl Default for SearchSettings {
@@ -108,6 +114,7 @@ impl Default for SearchSettings {
             vector_weight_foreign: fusion::VECTOR_WEIGHT_FOREIGN,
             depth: 100,
             idle_unload_seconds: 600,
+            reranker: String::new(),
         }
     }
 }
@@ -161,6 +168,8 @@ struct Desk {
     words: RwLock<Arc<FullText>>,
     vectors: RwLock<Option<Arc<Vectors>>>,
     embedder: RwLock<Option<Arc<Embedder>>>,
+    /// The model that judges passages, by name.
+    judge: Mutex<Option<(String, Arc<Reranker>)>>,
     editions: RwLock<HashMap<u32, Known>>,
     /// None until the first turn of the follower.
     vectors_at: Mutex<Option<Followed>>,
@@ -259,6 +268,7 @@ impl Assistant {
             words: RwLock::new(Arc::new(words)),
             vectors: RwLock::default(),
             embedder: RwLock::default(),
+            judge: Mutex::default(),
             editions: RwLock::default(),
             vectors_at: Mutex::default(),
             words_seq: AtomicU64::new(0),

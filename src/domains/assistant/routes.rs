@@ -16,26 +16,34 @@ use std::sync::Arc;
 
 use utoipa_axum::router::OpenApiRouter;
 
+pub use llm::{Lines, Pace, Recognise};
+
 use super::Assistant;
 use super::readers::People;
 use super::thinking::Thinking;
 use crate::base::fault::{Fault, Field};
 
-/// The routes of the assistant's desks; `people` knows whom a collection can be given to.
-pub fn routes(desk: Assistant, thinking: Thinking, people: Arc<dyn People>) -> OpenApiRouter {
+/// The routes of the assistant's desks; `people` knows whom a collection can be given to, `lines` what
+/// ends what is open.
+pub fn routes(
+    desk: Assistant,
+    thinking: Thinking,
+    people: Arc<dyn People>,
+    lines: Lines,
+) -> OpenApiRouter {
     let collections = collections::routes(desk.clone(), people);
     let embedding = desk.clone();
     documents::routes()
         .merge(search::routes())
         .with_state(desk)
         .merge(collections)
-        .merge(models::routes().with_state(thinking.models.clone()))
+        .merge(models::routes().with_state(thinking.clone()))
         .merge(history::routes().with_state(thinking.clone()))
         .merge(prompts::routes().with_state(thinking.prompts.clone()))
         .merge(conversations::routes().with_state(thinking.clone()))
         .merge(answers::routes().with_state(thinking.clone()))
-        .merge(llm::routes().with_state(thinking.clone()))
-        .merge(openai::routes(thinking, embedding))
+        .merge(llm::routes(&thinking, &embedding, lines.clone()))
+        .merge(openai::routes(thinking, embedding, lines))
 }
 
 /// How many to list: the usual number, or the one that was asked for, within bounds.

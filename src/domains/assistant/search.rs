@@ -255,14 +255,9 @@ impl Assistant {
         Scales { words: self.words(), filter }
     }
 
-    /// Refuses a question that cannot be asked, before anything is done for it.
-    ///
-    /// # Errors
-    /// As [`search`](Self::search).
-    pub(super) fn admit(&self, caller: &Caller, question: &Question) -> Result<(), Fault> {
-        caller.require(Right::ReadDocuments)?;
-        checked(question)?;
-        self.filter_for(caller, question).map(drop)
+    /// Whether the model that embeds was made for a language.
+    pub(super) fn reads(&self, language: &str) -> bool {
+        self.embedder().is_some_and(|model| model.card().reads(language))
     }
 
     /// The question's own conditions, and the collections that are open to the caller now.

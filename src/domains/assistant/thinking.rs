@@ -33,6 +33,8 @@ pub struct Ground {
     pub program: PathBuf,
     /// The models' folder.
     pub models: PathBuf,
+    /// The name of the folder in it whose model embeds.
+    pub embedding: String,
     /// Where uploads and imports are spooled.
     pub spool: PathBuf,
 }
@@ -78,8 +80,12 @@ impl Thinking {
         let generation = Generation::open(ground, settings.generation.clone(), models.clone())?;
         let conversations = Conversations::open(ground, history.clone());
         let prompts = Prompts::open(ground);
-        let answers =
-            Answers::open(search.clone(), generation.clone(), conversations.clone());
+        let answers = Answers::open(
+            search.clone(),
+            generation.clone(),
+            conversations.clone(),
+            models.clone(),
+        );
         Ok(Self { models, generation, history, conversations, answers, prompts })
     }
 
@@ -88,6 +94,7 @@ impl Thinking {
     /// # Errors
     /// `Broken` when no thread can be had.
     pub fn start(&self, tasks: &Tasks) -> Result<(), Fault> {
+        self.models.start(tasks)?;
         self.generation.start(tasks)?;
         self.history.start(tasks)
     }

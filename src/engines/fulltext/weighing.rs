@@ -105,12 +105,7 @@ impl FullText {
 }
 
 /// How many passages within the collections hold a term.
-fn held(
-    searcher: &Searcher,
-    within: &Within,
-    tongue: &Tongue,
-    term: &str,
-) -> tantivy::Result<u64> {
+fn held(searcher: &Searcher, within: &Within, tongue: &Tongue, term: &str) -> tantivy::Result<u64> {
     let term = Term::from_field_text(tongue.field, term);
     let mut held = 0;
     for (ordinal, segment) in searcher.segment_readers().iter().enumerate() {

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::extract::{Extract, Limits};
 use super::format::Format;
-use super::{confine, faults, read};
+use super::{faults, read};
+use crate::base::confine;
 use crate::base::fault::Fault;
 
 /// The hidden verb under which the program reads one document and ends.

@@ -2,7 +2,6 @@
 
 mod archive;
 pub mod child;
-mod confine;
 mod delimited;
 mod email;
 mod extract;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::generation::Ask;
 use super::super::records::talk::{Citation, Origin, Outcome};
-use super::super::search::{Answer, Question, QUERY_MAX, Scales};
+use super::super::search::{Answer, QUERY_MAX, Question, Scales};
 use super::extracting::{self, Extract, Meaning, Terms};
 use super::following_up::{self, Before, Words, is_question_word};
 use super::packing::{Source, pack};
@@ -13,14 +13,16 @@ use super::prompting::{CHARS_PER_TOKEN, Exchange, fence, prompt};
 use super::telling::{Listener, State, Step};
 use super::threshold::Strength;
 use super::writing::{Bearing, Written, take};
-use super::{Answers, wording};
+use super::{Answers, judging, wording};
 use crate::base::caller::Caller;
 use crate::base::fault::Fault;
 use crate::engines::generation::Usage;
 use crate::engines::language::Language;
 
-/// The most characters of passages that an answer is made of: what a processor reads in a few seconds.
+/// The most characters of passages that an extractive answer is chosen from.
 const PASSAGE_CHARS_MAX: usize = 12_000;
+/// The most that a model is given: about 1,900 tokens, which are read anew with every question.
+const WRITTEN_CHARS_MAX: usize = 6_000;
 /// The most tokens of an answer.
 const ANSWER_TOKENS_MAX: usize = 768;
 /// Tokens of the rules, the template and the words around passages.
@@ -109,7 +111,8 @@ impl Answers {
         listener: &Listener,
     ) -> Result<Reply, Fault> {
         listener.hear(Step::Status(State::Searching));
-        let asked_in = |usual| wording::language(inquiry.language.as_deref(), &inquiry.question, usual);
+        let asked_in =
+            |usual| wording::language(inquiry.language.as_deref(), &inquiry.question, usual);
         let spoken = inquiry.earlier.last().map(|e| {
             wording::language(inquiry.language.as_deref(), &e.exchange.question, None).code()
         });
@@ -127,14 +130,23 @@ impl Answers {
             question.query.clone_from(whole);
         }
         question.query.truncate(question.query.floor_char_boundary(QUERY_MAX));
-        let found = match self.search.search(caller, &question) {
+        let judge = self.judge()?;
+        if judge.is_some() {
+            question.top = question.top.max(judging::JUDGED);
+        }
+        let mut found = match self.search.search(caller, &question) {
             // A question of signs alone has no word to look for.
             Err(fault) if fault.code == "empty_query" => Vec::new(),
-            found => self.reranked(&question.query, found?.answers)?,
+            found => found?.answers,
         };
+        let strength =
+            Strength::of(&scales, &question.query, &found, &|code| self.search.reads(code))?;
+        if let Some(judge) = judge {
+            found = judging::judged(&judge, &question.query, found);
+            found.truncate(inquiry.top);
+        }
         let usual = spoken.or_else(|| found.first().map(|best| best.edition.language.as_str()));
         let language = asked_in(usual);
-        let strength = Strength::of(&scales, &question.query, &found)?;
         let setting = Setting { caller, inquiry, listener, scales: &scales, language, whole };
         if found.is_empty() || strength.is_weak() {
             return Ok(setting.not_found(found));
@@ -150,16 +162,17 @@ impl Answers {
     ) -> Result<Reply, Fault> {
         let room = self.room(setting, &found)?;
         let sources = pack(found, room.passages);
-        setting.listener.hear(Step::Sources {
-            sources: sources.clone(),
-            searched_for: setting.whole.clone(),
-        });
+        setting
+            .listener
+            .hear(Step::Sources { sources: sources.clone(), searched_for: setting.whole.clone() });
         let mut failure = None;
         if room.can_write && !setting.listener.is_gone() {
             match self.written(setting, &sources, &room) {
                 Ok(written) if written.shown => return Ok(setting.grounded(written, sources)),
                 Ok(written) if written.outcome == Some(Outcome::Stopped) => {
-                    return Ok(setting.grounded(Written { cited: Default::default(), ..written }, sources));
+                    return Ok(
+                        setting.grounded(Written { cited: Default::default(), ..written }, sources)
+                    );
                 }
                 Ok(written) if wording::says_not_found(&written.cited.text, setting.language) => {
                     return Ok(setting.model_found_nothing(written, sources));
@@ -168,7 +181,10 @@ impl Answers {
                 Err(fault) => failure = Some(fault),
             }
             if let Some(fault) = &failure {
-                tracing::warn!(code = fault.code, "no model wrote, so the papers' own words answer: {fault}");
+                tracing::warn!(
+                    code = fault.code,
+                    "no model wrote, so the papers' own words answer: {fault}"
+                );
             }
         }
         self.extracted(setting, query, sources)
@@ -182,9 +198,8 @@ impl Answers {
         }
         let context = self.generation.status(setting.caller)?.context_tokens;
         let context = context.min(self.generation.settings().max_input_tokens);
-        let answer = ANSWER_TOKENS_MAX
-            .min(self.generation.settings().max_output_tokens)
-            .min(context / 3);
+        let answer =
+            ANSWER_TOKENS_MAX.min(self.generation.settings().max_output_tokens).min(context / 3);
         let sample = found.first().map_or("", |best| best.passage.text.as_str());
         let tokens = self.generation.count_tokens(sample).unwrap_or_default().filter(|n| *n > 0);
         let per_token = tokens.map_or(CHARS_PER_TOKEN, |tokens| {
@@ -194,7 +209,7 @@ impl Answers {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a length")]
         let chars = (left as f32 * per_token) as usize;
         let earlier = chars / EARLIER_SHARE;
-        let passages = (chars - earlier).min(PASSAGE_CHARS_MAX);
+        let passages = (chars - earlier).min(WRITTEN_CHARS_MAX);
         Ok(Room { can_write, passages, earlier, answer })
     }
 
@@ -207,8 +222,7 @@ impl Answers {
         let earlier: Vec<Exchange> =
             setting.inquiry.earlier.iter().map(|earlier| earlier.exchange.clone()).collect();
         let question = &setting.inquiry.question;
-        let prompt =
-            prompt(setting.language, &earlier, room.earlier, sources, question, &fence()?);
+        let prompt = prompt(setting.language, &earlier, room.earlier, sources, question, &fence()?);
         let mut options = self.generation.usual();
         options.temperature = options.temperature.min(TEMPERATURE);
         options.max_tokens = room.answer;
@@ -232,11 +246,9 @@ impl Answers {
             }
         }
         let all = extracting::split(&sources, setting.scales);
-        let all =
-            extracting::shortlist(all, &sources, &asked, setting.scales, SENTENCES_EMBEDDED);
+        let all = extracting::shortlist(all, &sources, &asked, setting.scales, SENTENCES_EMBEDDED);
         let meaning = self.meaning(query, &all, &sources);
-        let extract =
-            extracting::choose(&all, &sources, &asked, setting.scales, meaning.as_ref());
+        let extract = extracting::choose(&all, &sources, &asked, setting.scales, meaning.as_ref());
         if extract.pieces.is_empty() {
             return Ok(setting.nothing(sources));
         }
@@ -312,10 +324,8 @@ impl Setting<'_> {
     fn not_found(&self, found: Vec<Answer>) -> Reply {
         let mut sources = pack(found, PASSAGE_CHARS_MAX);
         sources.truncate(NEAREST);
-        self.listener.hear(Step::Sources {
-            sources: sources.clone(),
-            searched_for: self.whole.clone(),
-        });
+        self.listener
+            .hear(Step::Sources { sources: sources.clone(), searched_for: self.whole.clone() });
         self.nothing(sources)
     }
 

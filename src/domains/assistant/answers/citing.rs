@@ -304,10 +304,18 @@ mod tests {
     fn numbers_are_checked_and_missing_ones_are_found() {
         for (text, wanted, counts) in [
             ("Le repos dure onze heures [1].", "Le repos dure onze heures [1].", (1, 0)),
-            ("Le repos dure onze heures. [1] Bien.", "Le repos dure onze heures. [1] Bien.", (1, 0)),
+            (
+                "Le repos dure onze heures. [1] Bien.",
+                "Le repos dure onze heures. [1] Bien.",
+                (1, 0),
+            ),
             ("C'est faux et cité [12].", "C'est faux et cité.", (0, 1)),
             ("Deux sources [1, 9; 3].", "Deux sources [1][3].", (1, 0)),
-            ("Ceci est bien vrai. Ceci est mal dit.", "Ceci est bien vrai. [2] Ceci est mal dit.", (1, 1)),
+            (
+                "Ceci est bien vrai. Ceci est mal dit.",
+                "Ceci est bien vrai. [2] Ceci est mal dit.",
+                (1, 1),
+            ),
             ("Un vrai M. Durand le dit.\nOui", "Un vrai M. Durand le dit. [2]\nOui", (1, 0)),
             ("Un tableau [1 et [x] reste.", "Un tableau [1 et [x] reste.", (0, 1)),
             ("[[9]9] et [[1]", "[ 9] et [[1]", (1, 0)),

@@ -174,8 +174,7 @@ fn scores(
             None => (BY_WORDS + BY_MEANING, 0.0),
         };
         let position = BY_POSITION / (sentence.place as f32 + 1.0);
-        let score =
-            by_words_weight * by_words + by_meaning + BY_PASSAGE * source.score + position;
+        let score = by_words_weight * by_words + by_meaning + BY_PASSAGE * source.score + position;
         let words = sentence.text.split_whitespace().count();
         if words < WORDS_MIN { SCRAP * score } else { score }
     };
@@ -240,4 +239,86 @@ fn together(all: &[Sentence], sources: &[Source], chosen: &[usize]) -> Extract {
         }
     }
     extract
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packing::pack;
+    use super::super::packing::tests::found;
+    use super::*;
+
+    /// Every word of more than three letters.
+    struct Long;
+
+    impl Terms for Long {
+        fn terms(&self, text: &str, _: &str) -> BTreeSet<String> {
+            let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+            words.filter(|word| word.chars().count() > 3).collect()
+        }
+    }
+
+    fn extract(question: &str, passages: &[(u32, u32, f32, &str)]) -> Extract {
+        let found =
+            passages.iter().map(|(e, o, score, text)| found(*e, *o, *score, text)).collect();
+        let sources = pack(found, 10_000);
+        let words = Long.terms(question, "en").into_iter();
+        let asked = words.map(|term| Weighed { term, instead: Vec::new(), weight: 1.0 }).collect();
+        let asked = BTreeMap::from([("en".to_owned(), asked)]);
+        let all = shortlist(split(&sources, &Long), &sources, &asked, &Long, 20);
+        choose(&all, &sources, &asked, &Long, None)
+    }
+
+    #[test]
+    fn the_sentence_that_answers_comes_with_its_number() {
+        let extract = extract(
+            "How long does the daily rest last?",
+            &[
+                (
+                    1,
+                    0,
+                    0.9,
+                    "Part 0\n\nThe truck is blue. The daily rest must last eleven hours. It rains [4].",
+                ),
+                (2, 0, 0.5, "Washing takes place on Friday evening."),
+            ],
+        );
+        assert!(
+            extract.pieces[0].contains("The daily rest must last eleven hours. [1]"),
+            "{extract:?}"
+        );
+        let text = extract.pieces.concat();
+        assert!(
+            !text.contains("Friday") && !text.contains("[4]") && !text.contains("Part 0"),
+            "{text}"
+        );
+        assert_eq!(extract.citations, BTreeSet::from([1]));
+    }
+
+    #[test]
+    fn nothing_is_said_twice_and_documents_keep_their_order() {
+        let extract = extract(
+            "brake pressure of the trailer",
+            &[
+                (
+                    1,
+                    0,
+                    0.8,
+                    "The trailer needs brake pressure before it moves. Unrelated words stand here \
+                     quietly. The trailer loses brake pressure when parked overnight.",
+                ),
+                (2, 0, 0.7, "The trailer needs brake pressure before it ever moves at all."),
+            ],
+        );
+        let text = extract.pieces.concat();
+        let (first, second) = (text.find("before it moves"), text.find("parked overnight"));
+        assert!(first.is_some() && second.is_some() && first < second, "{text}");
+        assert!(!text.contains("ever moves") && !text.contains("Unrelated"), "{text}");
+    }
+
+    #[test]
+    fn rows_without_end_and_marks_of_lists_are_tidied() {
+        assert_eq!(tidy("- * un point [12]\n  coupé"), "un point (12) coupé");
+        let long = tidy(&"cellule ".repeat(200));
+        assert!(long.ends_with(" …") && long.chars().count() <= CHARS_MAX + 2, "{long}");
+    }
 }

@@ -151,13 +151,13 @@ fn joined(sources: Vec<Source>) -> Vec<Source> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::clock::Moment;
     use crate::base::id::Id;
     use crate::domains::assistant::records::passage_number;
 
-    fn found(edition: u32, ordinal: u32, score: f32, text: &str) -> Answer {
+    pub(in super::super) fn found(edition: u32, ordinal: u32, score: f32, text: &str) -> Answer {
         let start = u64::from(ordinal) * 1000;
         Answer {
             number: passage_number((edition, ordinal)),
@@ -173,7 +173,7 @@ mod tests {
                 text: text.into(),
             },
             edition: Edition {
-                document: Id::ZERO,
+                document: Id([u8::try_from(edition).unwrap(); 16]),
                 collection: "general".into(),
                 path: "a.md".into(),
                 title: "A".into(),

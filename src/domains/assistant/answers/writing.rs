@@ -182,7 +182,10 @@ mod tests {
     }
 
     fn ended() -> Piece {
-        Piece::Ended { reason: Reason::Stop, usage: Usage { completion_tokens: 9, ..Usage::default() } }
+        Piece::Ended {
+            reason: Reason::Stop,
+            usage: Usage { completion_tokens: 9, ..Usage::default() },
+        }
     }
 
     fn written(pieces: Vec<Piece>) -> (Written, UnboundedReceiver<Step>) {
@@ -212,8 +215,13 @@ mod tests {
 
     #[test]
     fn what_is_shown_is_what_is_kept() {
-        let (written, heard) =
-            written(vec![text("Le repos dure"), text(" onze heures. Et"), text(" quoi [1"), text("9]."), ended()]);
+        let (written, heard) = written(vec![
+            text("Le repos dure"),
+            text(" onze heures. Et"),
+            text(" quoi [1"),
+            text("9]."),
+            ended(),
+        ]);
         let wanted = "Le repos dure onze heures. [1] Et quoi.";
         assert_eq!((written.cited.text.as_str(), shown(heard).as_str()), (wanted, wanted));
         assert_eq!((written.outcome, written.usage.completion_tokens), (Some(Outcome::Whole), 9));

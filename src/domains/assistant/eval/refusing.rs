@@ -54,6 +54,10 @@ pub struct Signal {
 pub struct Refusal {
     /// Questions that were asked, each twice.
     pub questions: usize,
+    /// The share of questions with an answer that the box refuses as it is set, on the half reported on.
+    pub refused_wrongly: f64,
+    /// The share of questions without an answer that it refuses.
+    pub refused_rightly: f64,
     /// The signals, the one that separates best first.
     pub signals: Vec<Signal>,
     /// Whether only words were looked at, for want of a model.
@@ -67,12 +71,13 @@ pub struct Refusal {
 type Read = (&'static str, fn(&Strength) -> f32);
 
 /// Every signal, by name.
-const SIGNALS: [Read; 5] = [
+const SIGNALS: [Read; 6] = [
     ("coverage", |s| s.coverage),
     ("together", |s| s.together),
     ("bm25", |s| s.bm25),
     ("cosine", |s| s.cosine),
     ("margin", |s| s.margin),
+    ("coverage and cosine", Strength::coverage_and_cosine),
 ];
 
 impl Assistant {
@@ -112,11 +117,16 @@ impl Assistant {
             }
             Ok::<_, Fault>(rows)
         })?;
-        let mut signals: Vec<Signal> =
-            SIGNALS.iter().map(|signal| judged(signal, &rows)).collect();
+        let mut signals: Vec<Signal> = SIGNALS.iter().map(|signal| judged(signal, &rows)).collect();
         signals.sort_by(|a, b| b.refused_rightly.total_cmp(&a.refused_rightly));
-        let by_words_alone = self.embedder().is_none();
-        Ok(Refusal { questions: questions.len(), signals, by_words_alone, rows })
+        Ok(Refusal {
+            questions: questions.len(),
+            refused_wrongly: refused(&rows, true),
+            refused_rightly: refused(&rows, false),
+            signals,
+            by_words_alone: self.embedder().is_none(),
+            rows,
+        })
     }
 
     /// A question with its articles and without them.
@@ -149,8 +159,18 @@ impl Assistant {
         let asked = Question { query, top: PASSAGES, ..Question::default() };
         let proposed = self.propose_within(&asked, &filter)?;
         let found = self.answer(&Caller::task("eval"), &asked, proposed)?;
-        Strength::of(&self.scales_within(filter), &asked.query, &found.answers)
+        let reads = |code: &str| self.reads(code);
+        Strength::of(&self.scales_within(filter), &asked.query, &found.answers, &reads)
     }
+}
+
+/// The share of the questions reported on that are refused as the box is set.
+fn refused(rows: &[Row], answerable: bool) -> f64 {
+    let asked = rows.iter().filter(|row| row.article % 2 == 1 && row.answerable == answerable);
+    let (all, weak) = asked.fold((0_usize, 0_usize), |(all, weak), row| {
+        (all + 1, weak + usize::from(row.strength.is_weak()))
+    });
+    if all == 0 { 0.0 } else { weak as f64 / all as f64 }
 }
 
 fn judged((name, read): &Read, rows: &[Row]) -> Signal {

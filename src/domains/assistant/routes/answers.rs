@@ -239,7 +239,7 @@ async fn answer(
 
 /// A question as the assistant's older clients ask it (assistant.md §3.9).
 #[derive(Debug, Deserialize, ToSchema)]
-struct QueryBody {
+struct ChatBody {
     /// The question.
     question: String,
     /// The conversation; a new one is made when there is none.
@@ -345,7 +345,7 @@ impl QueryView {
 
 /// Answers a question in a conversation, which is made when none is named. It is `/rag/answer` for the
 /// assistant's older clients, with the same events for `Accept: text/event-stream`.
-#[utoipa::path(post, path = "/chat/query", tag = "assistant", request_body = QueryBody,
+#[utoipa::path(post, path = "/chat/query", tag = "assistant", request_body = ChatBody,
     responses((status = 200, body = QueryView), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`: no such collection or conversation"),
         (status = 409, description = "`conversation_busy`, `conversation_full`, `too_many_conversations`"),
@@ -354,7 +354,7 @@ async fn query(
     State(thinking): State<Thinking>,
     Asker(caller): Asker,
     headers: HeaderMap,
-    Json(body): Json<QueryBody>,
+    Json(body): Json<ChatBody>,
 ) -> Result<Response, WebFault> {
     let asked = Asked {
         question: body.question,
@@ -386,8 +386,7 @@ async fn respond(
     let (desk_again, caller_again) = (desk.clone(), caller.clone());
     let taken = run(move || desk.take(&caller, asked)).await?;
     let (steps, heard) = unbounded_channel();
-    let telling =
-        run(move || desk_again.tell(&caller_again, taken, &Listener::new(steps)));
+    let telling = run(move || desk_again.tell(&caller_again, taken, &Listener::new(steps)));
     if wants_events(headers) {
         let stream = events(heard, Box::pin(telling));
         let alive = KeepAlive::new().interval(KEEP_ALIVE);

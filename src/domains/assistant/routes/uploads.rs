@@ -147,7 +147,7 @@ fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, We
 }
 
 /// Why a form cannot be read on: its sender was too slow or is signed out, or it is not a form.
-fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
+pub(super) fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
     let fault = body_fault(error);
     if [TOO_SLOW, OVER].contains(&fault.code) {
         return fault;
@@ -155,7 +155,7 @@ fn malformed(error: &axum::extract::multipart::MultipartError) -> Fault {
     Fault::invalid(MALFORMED, format!("The upload cannot be read: {}", error.body_text()))
 }
 
-async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
+pub(super) async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
     let mut text = Vec::new();
     while let Some(chunk) = field.chunk().await.map_err(|e| malformed(&e))? {
         text.extend_from_slice(&chunk);
@@ -169,9 +169,27 @@ async fn text_field(field: &mut Field<'_>) -> Result<String, Fault> {
     String::from_utf8(text).map_err(|_| Fault::invalid("upload_malformed", "A field is not UTF-8."))
 }
 
-/// Streams a file to disk, hashing it on the way.
+/// Spools a document.
 async fn spool(desk: &Assistant, field: &mut Field<'_>) -> Result<Spooled, WebFault> {
-    let path = desk.spool().join(format!("in-{}", uuid::Uuid::new_v4()));
+    let limit = desk.file_bytes_max();
+    let spooled = spool_into(&desk.spool(), limit, field, |_| {}).await?;
+    if spooled.size > limit {
+        desk.check_size(spooled.size)?;
+    }
+    Ok(spooled)
+}
+
+/// Streams a file to disk, hashing it on the way; `more` hears of each piece's bytes.
+///
+/// Of a file longer than `limit` the rest is read and dropped, so that the files after it still
+/// arrive; its size tells.
+pub(super) async fn spool_into(
+    folder: &std::path::Path,
+    limit: u64,
+    field: &mut Field<'_>,
+    more: impl Fn(u64),
+) -> Result<Spooled, WebFault> {
+    let path = folder.join(format!("in-{}", uuid::Uuid::new_v4()));
     let failed = |e: std::io::Error| {
         if e.kind() == std::io::ErrorKind::StorageFull {
             return Fault::new(crate::base::fault::Kind::Full, "disk_full", "The disk is full.")
@@ -182,21 +200,15 @@ async fn spool(desk: &Assistant, field: &mut Field<'_>) -> Result<Spooled, WebFa
     let mut spooled = Spooled { path: path.clone(), size: 0, sha256: [0; 32], ours: true };
     let mut out = tokio::fs::File::create(&path).await.map_err(failed)?;
     let mut hasher = sha2::Sha256::new();
-    let mut too_large = None;
     while let Some(chunk) = field.chunk().await.map_err(|e| malformed(&e))? {
         spooled.size += chunk.len() as u64;
-        if spooled.size > desk.file_bytes_max() {
-            // The rest is read and dropped, so that the files after it still arrive.
-            too_large = Some(());
-            continue;
+        more(chunk.len() as u64);
+        if spooled.size <= limit {
+            hasher.update(&chunk);
+            out.write_all(&chunk).await.map_err(failed)?;
         }
-        hasher.update(&chunk);
-        out.write_all(&chunk).await.map_err(failed)?;
     }
     out.flush().await.map_err(failed)?;
-    if too_large.is_some() {
-        desk.check_size(spooled.size)?;
-    }
     spooled.sha256 = hasher.finalize().into();
     Ok(spooled)
 }

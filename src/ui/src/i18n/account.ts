@@ -278,6 +278,8 @@ export const fr = {
   "invitation.home": "Aller à l’accueil",
   "desk.closed.manage_rights": "Cette page est réservée à qui gère les comptes.",
   "desk.closed.view_sauron": "Cette page est réservée à qui voit les sessions et le journal.",
+  "desk.closed.use_assistant": "Votre compte n’a pas accès à l’assistant. Demandez à un administrateur.",
+  "desk.closed.manage_assistant": "Cette page est réservée à qui choisit les modèles.",
   "desk.home": "Retour à l’accueil",
 };
 
@@ -561,5 +563,7 @@ export const en: Sentences = {
   "invitation.home": "Go to the home page",
   "desk.closed.manage_rights": "This page is for those who manage accounts.",
   "desk.closed.view_sauron": "This page is for those who see sessions and the journal.",
+  "desk.closed.use_assistant": "Your account may not use the assistant. Ask an administrator.",
+  "desk.closed.manage_assistant": "This page is for those who choose models.",
   "desk.home": "Back to the home page",
 };

@@ -13,6 +13,8 @@ export const en: Words = {
 
   "nav.label": "Pages",
   "nav.home": "Home",
+  "nav.assistant": "Assistant",
+  "nav.history": "History",
   "nav.search": "Search",
   "nav.documents": "Documents",
   "nav.health": "Health",
@@ -40,6 +42,7 @@ export const en: Words = {
   "keys.previous": "Previous result",
   "keys.open": "Open the result",
   "keys.home": "Home",
+  "keys.assistant": "Assistant",
   "keys.searchPage": "Search",
   "keys.documents": "Documents",
   "keys.health": "Health of the box",
@@ -223,6 +226,7 @@ export const en: Words = {
   "delete.done": "“{title}” is deleted.",
 
   "document.toResults": "Back to the results",
+  "document.toConversation": "Back to the conversation",
   "document.toDocuments": "All documents",
   "document.download": "Download the original",
   "document.print": "Print",
@@ -250,6 +254,7 @@ export const en: Words = {
   "search.label": "Search the documents",
   "search.placeholder": "A question, a name, a number…",
   "search.send": "Search",
+  "search.ask": "Ask the assistant",
   "search.busy": "Searching",
   "search.filters": "Filters",
   "search.filtersOn": "on",

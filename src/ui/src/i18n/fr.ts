@@ -2,6 +2,7 @@
 
 import type { fr as account } from "./account";
 import type { fr as admin } from "./admin.fr";
+import type { fr as assistant } from "./assistant.fr";
 
 export const fr = {
   again: "Réessayer",
@@ -15,6 +16,8 @@ export const fr = {
 
   "nav.label": "Pages",
   "nav.home": "Accueil",
+  "nav.assistant": "Assistant",
+  "nav.history": "Historique",
   "nav.search": "Recherche",
   "nav.documents": "Documents",
   "nav.health": "État",
@@ -42,6 +45,7 @@ export const fr = {
   "keys.previous": "Résultat précédent",
   "keys.open": "Ouvrir le résultat",
   "keys.home": "Accueil",
+  "keys.assistant": "Assistant",
   "keys.searchPage": "Recherche",
   "keys.documents": "Documents",
   "keys.health": "État d’îlot",
@@ -225,6 +229,7 @@ export const fr = {
   "delete.done": "« {title} » est supprimé.",
 
   "document.toResults": "Retour aux résultats",
+  "document.toConversation": "Retour à la conversation",
   "document.toDocuments": "Tous les documents",
   "document.download": "Télécharger l’original",
   "document.print": "Imprimer",
@@ -252,6 +257,7 @@ export const fr = {
   "search.label": "Chercher dans les documents",
   "search.placeholder": "Une question, un nom, un numéro…",
   "search.send": "Chercher",
+  "search.ask": "Demander à l’assistant",
   "search.busy": "Recherche en cours",
   "search.filters": "Filtres",
   "search.filtersOn": "actifs",
@@ -450,5 +456,5 @@ export const fr = {
   "fault.index_damaged": "L’index est abîmé ; il se reconstruit à partir des documents.",
 };
 
-export type Key = keyof typeof fr | keyof typeof account | keyof typeof admin;
+export type Key = keyof typeof fr | keyof typeof account | keyof typeof admin | keyof typeof assistant;
 export type Words = Record<keyof typeof fr, string>;

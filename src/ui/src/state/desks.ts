@@ -1,6 +1,6 @@
 // The pages of the administration: where they stand, who may open them, and their order.
 import type { Component } from "svelte";
-import { language } from "../i18n/language.svelte";
+import { language, type Part } from "../i18n/language.svelte";
 import { BASE } from "./route.svelte";
 
 type Loaded = Promise<{ default: Component<any> }>;
@@ -18,10 +18,10 @@ interface Desk {
   load: () => Loaded;
 }
 
-/** The administration's pages bring their own sentences. */
-function page(load: () => Loaded): () => Loaded {
+/** Some pages bring their own sentences. */
+function page(load: () => Loaded, ...parts: Part[]): () => Loaded {
   return async () => {
-    const [loaded] = await Promise.all([load(), language.also("admin")]);
+    const [loaded] = await Promise.all([load(), ...(parts.length > 0 ? parts : ["admin" as Part]).map((part) => language.also(part))]);
     return loaded;
   };
 }
@@ -34,6 +34,13 @@ export const DESKS: Desk[] = [
   { name: "sessions", path: /^\/ui\/admin\/sessions$/, right: "view_sauron", load: page(() => import("../pages/Sessions.svelte")) },
   { name: "apikeys", path: /^\/ui\/admin\/apikeys$/, right: "manage_rights", load: page(() => import("../pages/ApiKeys.svelte")) },
   { name: "journal", path: /^\/ui\/admin\/journal$/, right: "view_sauron", load: page(() => import("../pages/Journal.svelte")) },
+  { name: "models", path: /^\/ui\/admin\/models$/, right: "manage_assistant", load: page(() => import("../pages/Models.svelte"), "admin", "assistant") },
+];
+
+/** Pages outside of the administration that need a right of their own. */
+export const ROOMS: Desk[] = [
+  { name: "assistant", path: /^\/ui\/assistant(?:\/[^/]+)?$/, right: "use_assistant", load: page(() => import("../pages/Assistant.svelte"), "assistant") },
+  { name: "history", path: /^\/ui\/history$/, right: "use_assistant", load: page(() => import("../pages/History.svelte"), "assistant") },
 ];
 
 /** The lists, in the order of their tabs, as far as this reader may open them. */
@@ -51,9 +58,9 @@ export function isDesk(name: string): boolean {
   return DESKS.some((desk) => desk.name === name);
 }
 
-/** The page of the administration at `path`, where this reader may not open it. */
+/** The page at `path`, where this reader may not open it. */
 export function closedTo(reader: Reader, path: string): Desk | undefined {
-  return reader.me === null ? undefined : DESKS.find((desk) => desk.path.test(path) && !reader.may(desk.right));
+  return reader.me === null ? undefined : [...DESKS, ...ROOMS].find((desk) => desk.path.test(path) && !reader.may(desk.right));
 }
 
 /** Whether the reader may open any of them. */

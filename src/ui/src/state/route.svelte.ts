@@ -91,14 +91,20 @@ export function followLinks(event: MouseEvent): void {
   go(url.href);
 }
 
-/** The address of a document, at a place when one is given. */
-export function documentAddress(id: string, place?: { start: number; end: number }, query?: string): string {
+/** The address of the assistant, at a conversation when one is given. */
+export function assistantAddress(conversation?: string | null): string {
+  return conversation ? `${BASE}/assistant/${encodeURIComponent(conversation)}` : `${BASE}/assistant`;
+}
+
+/** The address of a document, at a place when one is given; it leads back to where it was found. */
+export function documentAddress(id: string, place?: { start: number; end: number }, query?: string, conversation?: string): string {
   const params = new URLSearchParams();
   if (place) {
     params.set("start", String(place.start));
     params.set("end", String(place.end));
   }
   if (query) params.set("q", query);
+  if (conversation) params.set("c", conversation);
   const tail = params.size > 0 ? `?${params}` : "";
   return `${BASE}/documents/${encodeURIComponent(id)}${tail}`;
 }

@@ -20,6 +20,8 @@ class Session {
 
   /** The reader is signing out. */
   leaving = $state(false);
+  /** The reader has signed out on this page: questions still under way tell them nothing new by being refused. */
+  private left = false;
 
   /** What has to be done before anything else. */
   get hold(): "change_password" | "enrol_second_factor" | null {
@@ -96,6 +98,7 @@ class Session {
     this.me = me;
     if (me === null) return;
     this.ended = null;
+    this.left = false;
     if (this.owner?.uuid !== me.uuid) this.owner = { uuid: me.uuid, username: me.username };
   }
 
@@ -104,6 +107,11 @@ class Session {
     this.leaving = true;
     try {
       await answer(box.POST("/auth/logout"));
+      this.left = true;
+    } catch (caught) {
+      // A session that is over already is left.
+      if (!isLoss(asFault(caught))) throw caught;
+      this.left = true;
     } finally {
       this.leaving = false;
     }
@@ -119,6 +127,7 @@ class Session {
 
   /** The session ended elsewhere; who only never signed in has lost nothing. */
   lose(code: string): void {
+    if (this.left || this.leaving) return;
     if (this.me !== null || code !== "unauthenticated") this.ended = code;
     this.forget();
   }

@@ -1,0 +1,346 @@
+//! The wire to the other server: connect, ask once, read the answer as it comes.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::events::Events;
+use super::protocol::{self, Added, Counted, End};
+use super::{Inner, Place, Trouble, down, failed, trust, unreachable};
+use crate::base::fault::Fault;
+
+/// No whole answer (a list of models, a complaint, an answer that is not streamed) is longer, bytes.
+const WHOLE_BYTES_MAX: usize = 4 << 20;
+/// No stream is longer, bytes.
+const STREAM_BYTES_MAX: usize = 256 << 20;
+/// How a stream says that nothing follows.
+const DONE: &[u8] = b"[DONE]";
+/// How this client names itself.
+const AGENT: &str = concat!("ilot/", env!("CARGO_PKG_VERSION"));
+
+/// The connection's own side of the talk; it must be polled for anything to move.
+type Talk = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// Something that bytes go through.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<W: AsyncRead + AsyncWrite + Send + Unpin> Wire for W {}
+
+/// An answer as it comes; the connection ends with it.
+pub struct Answer {
+    model: String,
+    body: Body,
+    events: Events,
+    /// What was read and not handed on yet.
+    ready: VecDeque<Vec<u8>>,
+    end: Option<End>,
+    counted: Option<Counted>,
+    over: bool,
+}
+
+impl Answer {
+    /// The model that answers, as the server named it last.
+    pub fn model(&self) -> &str {
+        &self.model
+    }
+
+    /// More text; none at the end.
+    ///
+    /// # Errors
+    /// `upstream_failed` when it breaks off, is silent for too long, or says what is no answer.
+    pub async fn next(&mut self) -> Result<Option<String>, Fault> {
+        loop {
+            while let Some(data) = self.ready.pop_front() {
+                if data == DONE {
+                    self.over = true;
+                    self.ready.clear();
+                    break;
+                }
+                let Added { model, text, end, counted } = protocol::read(&data)?;
+                if let Some(named) = model.filter(|name| !name.is_empty()) {
+                    self.model = named;
+                }
+                self.end = end.or(self.end);
+                self.counted = counted.or(self.counted);
+                if !text.is_empty() {
+                    return Ok(Some(text));
+                }
+            }
+            if self.over {
+                // A server that ends without a word of why was cut off.
+                return match self.end {
+                    Some(_) => Ok(None),
+                    None => Err(failed("It broke off within an answer.")),
+                };
+            }
+            self.read_on().await?;
+        }
+    }
+
+    /// Why it ended; only known at the end.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
+    /// What it cost, when the server says so.
+    pub fn counted(&self) -> Option<Counted> {
+        self.counted
+    }
+
+    async fn read_on(&mut self) -> Result<(), Fault> {
+        if let Some(chunk) = self.body.next().await? {
+            self.ready.extend(self.events.push(&chunk)?);
+        } else {
+            self.over = true;
+            self.ready.extend(std::mem::take(&mut self.events).finish());
+        }
+        Ok(())
+    }
+}
+
+/// The body of an answer, which moves its own connection and knows how long it may be silent.
+struct Body {
+    /// None when the whole answer was read already.
+    incoming: Option<Incoming>,
+    talk: Option<Talk>,
+    silence: Duration,
+    bytes_left: usize,
+}
+
+impl Body {
+    /// The next bytes; none at the end.
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        let Self { incoming, talk, silence, bytes_left } = self;
+        let Some(incoming) = incoming else { return Ok(None) };
+        let next = async {
+            loop {
+                let frame = match talk {
+                    Some(moving) => tokio::select! {
+                        biased;
+                        frame = incoming.frame() => frame,
+                        // What it left behind can be read to its end.
+                        _ = moving => {
+                            *talk = None;
+                            continue;
+                        }
+                    },
+                    None => incoming.frame().await,
+                };
+                match frame.transpose() {
+                    Ok(Some(frame)) => match frame.into_data() {
+                        Ok(bytes) => return Ok(Some(bytes)),
+                        // Trailers say nothing here.
+                        Err(_) => {}
+                    },
+                    Ok(None) => return Ok(None),
+                    Err(e) => return Err(failed("It broke off within an answer.").because(e)),
+                }
+            }
+        };
+        let seconds = silence.as_secs();
+        let bytes = timeout(*silence, next)
+            .await
+            .map_err(|_| failed(format!("It was silent for {seconds} s within an answer.")))??;
+        if let Some(bytes) = &bytes {
+            *bytes_left = bytes_left
+                .checked_sub(bytes.len())
+                .ok_or_else(|| failed("Its answer is longer than any should be."))?;
+        }
+        Ok(bytes)
+    }
+
+    async fn whole(mut self) -> Result<Vec<u8>, Fault> {
+        self.bytes_left = WHOLE_BYTES_MAX;
+        let mut whole = Vec::new();
+        while let Some(bytes) = self.next().await? {
+            whole.extend_from_slice(&bytes);
+        }
+        Ok(whole)
+    }
+}
+
+/// Puts a question and waits until its answer begins.
+pub(super) async fn ask(
+    upstream: &Inner,
+    path: &str,
+    key: Option<&str>,
+    question: Vec<u8>,
+    model: String,
+) -> Result<Answer, Trouble> {
+    let (response, talk) = send(upstream, Method::POST, path, key, question).await?;
+    let streamed = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/event-stream"));
+    let mut body = body(upstream, response, talk);
+    let mut ready = VecDeque::new();
+    if !streamed {
+        // Some servers do not stream: their whole answer is one event.
+        ready.push_back(body.whole().await.map_err(down)?);
+        ready.push_back(DONE.to_vec());
+        body = Body { incoming: None, talk: None, silence: Duration::ZERO, bytes_left: 0 };
+    }
+    Ok(Answer {
+        model,
+        body,
+        events: Events::default(),
+        ready,
+        end: None,
+        counted: None,
+        over: false,
+    })
+}
+
+/// Fetches a whole answer.
+pub(super) async fn fetch(
+    upstream: &Inner,
+    path: &str,
+    key: Option<&str>,
+) -> Result<Vec<u8>, Trouble> {
+    let (response, talk) = send(upstream, Method::GET, path, key, Vec::new()).await?;
+    body(upstream, response, talk).whole().await.map_err(down)
+}
+
+fn body(upstream: &Inner, response: Response<Incoming>, talk: Talk) -> Body {
+    Body {
+        incoming: Some(response.into_body()),
+        talk: Some(talk),
+        silence: upstream.options.silence,
+        bytes_left: STREAM_BYTES_MAX,
+    }
+}
+
+/// Sends a request on a connection of its own; whatever is not a success is a trouble.
+async fn send(
+    upstream: &Inner,
+    method: Method,
+    path: &str,
+    key: Option<&str>,
+    sent: Vec<u8>,
+) -> Result<(Response<Incoming>, Talk), Trouble> {
+    let request = request(&upstream.place, method, path, key, sent)?;
+    let limit = upstream.options.connect;
+    let connected = timeout(limit, connect(upstream)).await;
+    let wire = connected.map_err(|_| {
+        down(unreachable(format!(
+            "{} did not take a connection within {} s.",
+            upstream.place.authority,
+            limit.as_secs()
+        )))
+    })??;
+    let cut = |e: hyper::Error| {
+        down(unreachable(format!("{} broke off.", upstream.place.authority)).because(e))
+    };
+    let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await.map_err(cut)?;
+    let mut talk: Talk = Box::pin(connection);
+    let mut response = Box::pin(sender.send_request(request));
+    let silence = upstream.options.silence;
+    let begun = timeout(silence, async {
+        tokio::select! {
+            biased;
+            begun = &mut response => begun,
+            ended = &mut talk => match ended {
+                Ok(()) => response.await,
+                Err(e) => Err(e),
+            },
+        }
+    });
+    let response = begun
+        .await
+        .map_err(|_| {
+            let (place, seconds) = (&upstream.place.authority, silence.as_secs());
+            down(unreachable(format!("{place} said nothing for {seconds} s.")))
+        })?
+        .map_err(cut)?;
+    if response.status().is_success() {
+        return Ok((response, talk));
+    }
+    let status = response.status();
+    let said = body(upstream, response, talk).whole().await.unwrap_or_default();
+    Err(refusal(status, &said))
+}
+
+/// What a status other than success means.
+fn refusal(status: StatusCode, said: &[u8]) -> Trouble {
+    let words = protocol::complaint(said);
+    let (fault, to_blame) = match status.as_u16() {
+        401 | 403 => (refused(status), true),
+        // The question is at fault, and would be with any other server of the kind.
+        400 | 413 | 422 => (failed(format!("It refuses the question: {words}")), false),
+        300..=399 => {
+            (failed("It points to another place; set assistant.openai.url to that."), true)
+        }
+        _ => (failed(format!("It answers {status}: {words}")), true),
+    };
+    Trouble { fault, down: to_blame, status: Some(status.as_u16()) }
+}
+
+fn refused(status: StatusCode) -> Fault {
+    Fault::unavailable(
+        "upstream_refused",
+        format!(
+            "The server that generates asks for another key ({status}); an administrator sets it \
+             with 'ilot model key'."
+        ),
+    )
+}
+
+fn request(
+    place: &Place,
+    method: Method,
+    path: &str,
+    key: Option<&str>,
+    sent: Vec<u8>,
+) -> Result<Request<Full<Bytes>>, Trouble> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{}{path}", place.front))
+        .header(HOST, &place.authority)
+        .header(USER_AGENT, AGENT)
+        .header(ACCEPT, "text/event-stream, application/json")
+        .header(CONTENT_TYPE, "application/json");
+    if let Some(key) = key {
+        let mut value = HeaderValue::from_str(&format!("Bearer {key}"))
+            .map_err(|e| down(Fault::broken("writing the key of another server", e)))?;
+        value.set_sensitive(true);
+        request = request.header(AUTHORIZATION, value);
+    }
+    request
+        .body(Full::new(Bytes::from(sent)))
+        .map_err(|e| down(Fault::broken("writing a question to another server", e)))
+}
+
+/// A connection, with TLS where the URL says so.
+async fn connect(upstream: &Inner) -> Result<Box<dyn Wire>, Trouble> {
+    let Place { tls, host, port, authority, .. } = &upstream.place;
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let plain = TcpStream::connect((bare, *port)).await.map_err(|e| {
+        down(unreachable(format!("{authority} cannot be reached: {e}.")).because(e))
+    })?;
+    // A token is a packet of its own.
+    let _ = plain.set_nodelay(true);
+    if !tls {
+        return Ok(Box::new(plain));
+    }
+    let ca_file = upstream.options.ca_file.as_deref();
+    let connector = TlsConnector::from(trust::config(ca_file).map_err(down)?);
+    let name = ServerName::try_from(bare.to_owned())
+        .map_err(|e| down(unreachable(format!("{bare} is no name of a server.")).because(e)))?;
+    let sealed = connector.connect(name, plain).await.map_err(|e: io::Error| {
+        down(unreachable(format!("{authority} does not speak TLS as it should: {e}.")).because(e))
+    })?;
+    Ok(Box::new(sealed))
+}
