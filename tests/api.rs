@@ -20,3 +20,4 @@ mod second_factor;
 mod sockets;
 mod spellings;
 mod throttle;
+mod writing;

@@ -501,3 +501,51 @@ fn the_child_ends_with_whoever_started_it() {
     assert!(gone(child.id(), Duration::from_secs(5)), "nobody can order anything any more");
     assert!(child.wait().unwrap().success());
 }
+
+/// Tokens per second of so many answers at once, all together, and milliseconds to the first word.
+fn speed(engine: &Engine, model_words: &str, at_once: usize, turn: usize) -> (f64, u128) {
+    const TOKENS: usize = 48;
+    let begun = Instant::now();
+    let mut asked: Vec<Asked> = (0..at_once)
+        .map(|n| {
+            let prompt = format!("{turn} {n} {model_words}");
+            // What a model of random weights writes is not always text: words are not waited for.
+            let options = Options { presence_penalty: 1.0, ..greedy(TOKENS) };
+            ask(engine, Job { scope: format!("{turn} {n}"), ..job(&prompt, options) })
+        })
+        .collect();
+    for asked in &mut asked {
+        while !matches!(asked.next(), Event::Started { .. }) {}
+    }
+    let answers: Vec<Answer> = asked.into_iter().map(Asked::whole).collect();
+    let first = answers.iter().map(|answer| answer.usage().prefill_ms).max().unwrap();
+    let tokens: usize = answers.iter().map(|answer| answer.usage().completion_tokens).sum();
+    let decoding = begun.elapsed() - Duration::from_millis(first);
+    (tokens as f64 / decoding.as_secs_f64(), u128::from(first))
+}
+
+/// `ILOT_MODEL=FILE cargo test --test suite -- --ignored --nocapture company`; `ILOT_PROGRAM` names
+/// another build of the program than the one under test.
+#[test]
+#[ignore = "measures; needs a model of a real size, and a quiet machine"]
+fn company_costs_nobody_anything() {
+    let file = PathBuf::from(std::env::var_os("ILOT_MODEL").unwrap());
+    let program = std::env::var_os("ILOT_PROGRAM");
+    let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ilot").into());
+    let engine = Engine::new(EngineOptions { context_tokens: 2048, ..options(program.as_ref()) });
+    let name = file.file_name().unwrap().to_string_lossy();
+    engine.use_model(Some(runnable(file.parent().unwrap(), &name)));
+    let words = "word ".repeat(32);
+    speed(&engine, &words, 1, 0);
+    println!("{:?}", engine.loaded().unwrap());
+    for turn in 1..=3 {
+        let (alone, first) = speed(&engine, &words, 1, turn * 2);
+        let (company, later) = speed(&engine, &words, 4, turn * 2 + 1);
+        println!(
+            "alone {alone:.1} tokens/s, first after {first} ms; four {company:.1} tokens/s, first \
+             after {later} ms; {:.2} times",
+            company / alone
+        );
+    }
+    engine.stop();
+}

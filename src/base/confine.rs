@@ -1,4 +1,4 @@
-//! What a reading child gives up before it looks at a foreign byte: memory, time, files, network.
+//! What a child gives up before it works on what is foreign: memory, time, files, network.
 
 use std::collections::BTreeMap;
 
@@ -45,12 +45,41 @@ fn mapped_bytes() -> u64 {
 ///
 /// False where the kernel has no seccomp; the limits above still hold then.
 pub fn silence() -> bool {
-    let Some(program) = program() else { return false };
+    let Some(program) = program(&[]) else { return false };
     seccompiler::apply_filter(&program).is_ok()
 }
 
-/// Memory, the three open descriptors, the end. Anything else answers "not permitted".
-fn program() -> Option<BpfProgram> {
+/// The same for all threads of a process that has several and goes on to start more: threads it may
+/// have, other programs not.
+///
+/// False where the kernel has no seccomp.
+pub fn silence_threads() -> bool {
+    const THREADS: [i64; 16] = [
+        libc::SYS_clone,
+        libc::SYS_clone3,
+        libc::SYS_set_robust_list,
+        libc::SYS_set_tid_address,
+        libc::SYS_rseq,
+        libc::SYS_prctl,
+        libc::SYS_membarrier,
+        libc::SYS_sched_getaffinity,
+        libc::SYS_getcpu,
+        libc::SYS_get_mempolicy,
+        libc::SYS_prlimit64,
+        libc::SYS_clock_nanosleep,
+        libc::SYS_nanosleep,
+        libc::SYS_restart_syscall,
+        libc::SYS_ppoll,
+        libc::SYS_pread64,
+    ];
+    let quiet = rustix::thread::set_no_new_privs(true).is_ok();
+    let program = program(&THREADS).filter(|_| quiet);
+    program.is_some_and(|program| seccompiler::apply_filter_all_threads(&program).is_ok())
+}
+
+/// Memory, the open descriptors, the end, and what is needed `besides`. Anything else answers "not
+/// permitted".
+fn program(besides: &[i64]) -> Option<BpfProgram> {
     const ALLOWED: [i64; 26] = [
         libc::SYS_read,
         libc::SYS_readv,
@@ -80,7 +109,7 @@ fn program() -> Option<BpfProgram> {
         libc::SYS_tgkill,
     ];
     let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
+        ALLOWED.iter().chain(besides).map(|call| (*call, Vec::new())).collect();
     let not_permitted = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let arch = std::env::consts::ARCH.try_into().ok()?;
     SeccompFilter::new(rules, not_permitted, SeccompAction::Allow, arch).ok()?.try_into().ok()

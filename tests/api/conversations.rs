@@ -93,6 +93,17 @@ fn what_was_asked_and_answered_is_read_back_and_asked_again() {
     talks.finish(&caller, &again, said("Onze heures [1].", vec![])).unwrap();
     drop(again);
     house.exchange("anna", Some(id), "Et le soir ?", said("Neuf heures.", vec![]));
+    // What breaks off before its first word takes nobody's place.
+    let broken = Said {
+        outcome: Outcome::Failed,
+        failure: Some("generation_failed".into()),
+        ..said("", vec![])
+    };
+    let in_vain = talks.begin(&caller, Some(id), "Et la nuit ?", None, true).unwrap();
+    assert_eq!(talks.finish(&caller, &in_vain, broken).unwrap().text, "Neuf heures.");
+    drop(in_vain);
+    let kept = texts(&house.messages(&anna, id, "")).join("/");
+    assert!(kept.ends_with("Et le soir ?/Neuf heures."), "{kept}");
     // Another answer takes the place of the last one, for another wording of its question.
     let once_more = talks.begin(&caller, Some(id), "Et la nuit ?", None, true).unwrap();
     assert_eq!(once_more.earlier.len(), 2);
@@ -177,6 +188,7 @@ fn conversations_are_listed_newest_first_and_found_by_their_words() {
     // What is said in the oldest one makes it the newest; a new name does not.
     let rename = ask("PATCH", &format!("/chat/conversations/{newer}"));
     house.check(rename.json(&json!({"title": "Quai"})).by(&anna), 200, &json!({"title": "Quai"}));
+    house.clock.pass(minute);
     house.exchange("anna", Some(older.parse().unwrap()), "Et après ?", said("Août.", vec![]));
     assert_eq!(list("").0, [older.clone(), made, newer]);
     let gone = ask("DELETE", &format!("/chat/conversations/{older}"));

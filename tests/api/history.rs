@@ -107,10 +107,11 @@ fn balanced(store: &Store) -> Held {
 #[test]
 fn everybody_sees_their_own_and_a_manager_everybodys_which_is_journaled() {
     let (house, admin) = House::ready();
-    let (_, anna) = house.person(&admin, "anna", "viewer");
-    let (_, paul) = house.person(&admin, "paul", "viewer");
+    house.person(&admin, "anna", "viewer");
+    house.person(&admin, "paul", "viewer");
     house.exchange("anna", None, "Le quai d'été ?", said("Ouvert.", vec![]));
     house.clock.pass(DAY);
+    let [anna, paul, admin] = ["anna", "paul", "chef"].map(|name| house.sign_in(name));
     house.exchange("paul", None, "password=Soleil24 marche ?", said("Non.", vec![]));
     let total = |query: &str, token: &str| {
         let listed = house.check(get(&format!("/history{query}")).by(token), 200, &json!({}));
@@ -215,13 +216,13 @@ fn what_is_too_much_goes_a_tenth_at_a_time_the_oldest_first() {
     let shelf = Shelf::new();
     let (store, history, _) = shelf.open(HistorySettings { days: 30, max_mib: 1 });
     let anna = user("anna", 1);
-    let long = "bla ".repeat(250);
+    let long = "bla ".repeat(200);
     let payloads = |from: u32| (from..from + 1000).map(|n| json!({"n": n, "text": long})).collect();
     note(&store, &anna, "a.b", payloads(0));
     assert_eq!(history.purge(|| false).unwrap(), 0, "it is not too much yet");
     note(&store, &anna, "a.b", payloads(1000));
     let before = balanced(&store);
-    assert!(before.bytes > 2 << 20, "{before:?}");
+    assert!(before.bytes > 3 << 19, "{before:?}");
     let gone = history.purge(|| false).unwrap();
     let held = balanced(&store);
     assert!(held.bytes <= 1 << 20 && held.count + gone == 2000 && held.last == 2000, "{held:?}");
@@ -305,6 +306,40 @@ fn what_was_asked_is_asked_again_and_both_answers_stand_side_by_side() {
     assert_eq!(refused(Which { ids: Some(vec![9]), limit: None }), "not_found");
     assert_eq!(refused(Which { ids: None, limit: Some(101) }), "validation");
     assert_eq!(replay(&anna, Which { ids: None, limit: Some(1) }).unwrap().len(), 1);
+}
+
+/// The door: lines as they come, or one answer; the box has no model, so it answers with extracts.
+#[test]
+fn a_replay_comes_line_by_line_or_as_a_whole() {
+    let (house, admin) = House::ready();
+    let guide = "# Le repos\n\nLe repos journalier du conducteur dure onze heures.".as_bytes();
+    house.send(&admin, "", &[("repos.md", guide)]);
+    house.settle(&admin);
+    for question in ["repos journalier", "repos du conducteur"] {
+        house.exchange("chef", None, question, said("Neuf heures.", vec![]));
+    }
+    let replay = || post("/history/replay", &json!({"limit": 2})).by(&admin);
+    let whole = house.check(replay(), 200, &json!({}));
+    let items = whole["items"].as_array().unwrap();
+    assert_eq!(items.len(), 2);
+    for item in items {
+        assert_eq!(
+            (&item["old"]["answer"], &item["same"]),
+            (&json!("Neuf heures."), &json!(false))
+        );
+        assert_eq!(item["new"]["origin"], "extract", "{item}");
+        assert_eq!(item["new"]["citations"][0]["path"], "repos.md", "{item}");
+    }
+    let lines = house.ask(replay().header("accept", "application/x-ndjson"));
+    assert_eq!(lines.header("content-type"), "application/x-ndjson");
+    let text = String::from_utf8(lines.bytes).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[0]["new"]["answer"], items[0]["new"]["answer"]);
+    // Nothing of it was noted as a new answer.
+    house.check(get("/history").by(&admin), 200, &json!({"total": 2}));
+    house.check(ask("POST", "/history/replay").by(&admin), 200, &json!({}));
+    house.refuses(post("/history/replay", &json!({"ids": [99]})).by(&admin), 404, "not_found");
 }
 
 /// 100,000 events, of which each of ten users has a tenth.

@@ -8,7 +8,8 @@ here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 root=$(dirname -- "$(dirname -- "$here")")
 target=${CARGO_TARGET_DIR:-$root/target}
 python=${PYTHON:-python3}
-model=$root/../shared/data/stories260K-f16.gguf
+shared=${ILOT_SHARED:-$root/../shared}
+model=$shared/data/stories260K-f16.gguf
 bin=${ILOT_BIN:-}
 if [ -z "$bin" ]; then
   for profile in release debug; do
@@ -30,7 +31,7 @@ missing() {
 packages=$target/openai-client-$(cksum "$here/requirements.txt" | cut -d ' ' -f 1)
 if [ ! -f "$packages/complete" ]; then
   rm -rf "$packages"
-  "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile \
+  "$python" -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-compile --no-warn-conflicts \
     --target "$packages" --requirement "$here/requirements.txt" ||
     missing "the openai package cannot be had: PyPI is not reached"
   : >"$packages/complete"

@@ -3,6 +3,7 @@
 use super::readers::Gate;
 use super::records::talk::Citation;
 use super::records::{DOCUMENTS, EDITIONS, PASSAGES};
+use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::store::Reader;
@@ -48,17 +49,13 @@ pub struct Words {
 
 impl Cited {
     /// A citation that shows nothing.
-    pub(super) fn closed(citation: &Citation) -> Self {
+    fn closed(citation: &Citation) -> Self {
         Self { number: citation.number, passage: citation.passage, source: None, words: None }
     }
 }
 
 /// Reads a citation for the caller of `gate`.
-pub(super) fn read<R: Reader>(
-    reader: &R,
-    gate: &Gate<'_, R>,
-    citation: &Citation,
-) -> Result<Cited, Fault> {
+fn read<R: Reader>(reader: &R, gate: &Gate<'_, R>, citation: &Citation) -> Result<Cited, Fault> {
     let mut cited = Cited::closed(citation);
     let edition = reader.get(&EDITIONS, &citation.edition)?;
     if let Some(edition) = edition.filter(|edition| edition.document == citation.document) {
@@ -90,6 +87,22 @@ pub(super) fn read<R: Reader>(
         });
     }
     Ok(cited)
+}
+
+/// Reads citations for a caller; who may not read documents at all reads none here either.
+///
+/// # Errors
+/// What the store says.
+pub(super) fn read_all<R: Reader>(
+    reader: &R,
+    caller: &Caller,
+    citations: &[Citation],
+) -> Result<Vec<Cited>, Fault> {
+    if !caller.rights.holds(Right::ReadDocuments) {
+        return Ok(citations.iter().map(Cited::closed).collect());
+    }
+    let gate = Gate::at(reader, caller);
+    citations.iter().map(|one| read(reader, &gate, one)).collect()
 }
 
 /// Whether everything that is cited lies in collections that are open to the caller of `gate`. Of a

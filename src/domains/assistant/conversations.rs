@@ -210,9 +210,10 @@ impl Conversations {
                 Ok(ControlFlow::Continue(()))
             })?;
             turns.reverse();
-            // Who may not read documents at all reads none here either.
-            let gate = caller.rights.holds(Right::ReadDocuments).then(|| Gate::at(view, caller));
-            let shown = turns.into_iter().map(|turn| shown(view, gate.as_ref(), turn));
+            let shown = turns.into_iter().map(|turn| {
+                let citations = citing::read_all(view, caller, &turn.citations)?;
+                Ok(Shown { turn, citations })
+            });
             Ok((shown.collect::<Result<_, Fault>>()?, more))
         })
     }
@@ -292,14 +293,6 @@ fn place_of(view: &View, conversation: Id, turn: Id) -> Result<u32, Fault> {
         Ok(if place.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
     })?;
     place.ok_or_else(|| Fault::not_found("message"))
-}
-
-fn shown(view: &View, gate: Option<&Gate<'_, View>>, turn: Turn) -> Result<Shown, Fault> {
-    let citations = turn.citations.iter().map(|one| match gate {
-        Some(gate) => citing::read(view, gate, one),
-        None => Ok(Cited::closed(one)),
-    });
-    Ok(Shown { citations: citations.collect::<Result<_, Fault>>()?, turn })
 }
 
 /// The conversation of that name, if it is this owner's.

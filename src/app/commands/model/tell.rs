@@ -100,7 +100,17 @@ pub(super) fn model(model: &Value) {
     line("title", word(model, "title"));
     line("what it is", &summary(card));
     line("context", &format!("{} tokens", number(card, "context")));
-    line("tokenizer", word(card, "tokenizer"));
+    let tokenizer = card.get("tokenizer").map_or("", |kind| word(kind, "kind"));
+    line(
+        "tokenizer",
+        match tokenizer {
+            "bytes" => "merged bytes, from the file",
+            "pieces" => "scored pieces, from the file",
+            "beside" => "tokenizer.json beside the file",
+            "missing" => "there is none: put its tokenizer.json beside the file",
+            other => other,
+        },
+    );
     let template = card.get("has_template").and_then(Value::as_bool);
     line(
         "chat",

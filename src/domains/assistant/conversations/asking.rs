@@ -92,6 +92,13 @@ pub struct Said {
     pub searched_for: Option<String>,
 }
 
+impl Said {
+    /// Whether it broke off before its first word.
+    fn is_nothing(&self) -> bool {
+        self.outcome != Outcome::Whole && self.text.trim().is_empty()
+    }
+}
+
 /// What the journal shows of an answer: no word of it.
 #[derive(Serialize)]
 struct Shown<'s> {
@@ -232,7 +239,8 @@ impl Conversations {
     }
 
     /// Writes an answer down behind its question, in the journal without a word of it, and in the history:
-    /// one write. What was stopped or broke off is written down too.
+    /// one write. What was stopped or broke off is written down too; but when it was to take the place of
+    /// an answer and has no word, that answer stays, and is what this answers.
     ///
     /// # Errors
     /// `right_missing`, `not_found` when the conversation was deleted meanwhile, or what the store says.
@@ -244,13 +252,20 @@ impl Conversations {
         let turn = self.store.write(move |tx| {
             let mut kept = find(tx, owner, id)?;
             let old = kept.clone();
-            if regenerated {
-                tx.put(&TURNS, &(id, question.ordinal), &question)?;
-                kept.collection.clone_from(&collection);
-            }
-            let turn = answered(tx, question.ordinal.saturating_add(1), answer.clone());
-            tx.put(&TURNS, &(id, turn.ordinal), &turn)?;
-            kept.turns = kept.turns.max(turn.ordinal);
+            let place = (id, question.ordinal.saturating_add(1));
+            let before = tx.get(&TURNS, &place)?.filter(|_| answer.is_nothing());
+            let turn = if let Some(before) = before {
+                before
+            } else {
+                if regenerated {
+                    tx.put(&TURNS, &(id, question.ordinal), &question)?;
+                    kept.collection.clone_from(&collection);
+                }
+                let turn = answered(tx, place.1, answer.clone());
+                tx.put(&TURNS, &place, &turn)?;
+                kept.turns = kept.turns.max(turn.ordinal);
+                turn
+            };
             move_to(tx, &old, &mut kept)?;
             let place = Some((id, turn.id));
             note(tx, &who, place, collection.as_deref(), &question.text, &answer)?;

@@ -12,6 +12,7 @@ use super::{ANSWERED, History, whose};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::base::id::Id;
+use crate::domains::assistant::citing::{self, Cited};
 use crate::domains::assistant::records::talk::{Citation, Origin, Outcome};
 use crate::store::Deed;
 
@@ -162,6 +163,14 @@ impl Then {
 }
 
 impl History {
+    /// What is cited, as the caller may read it now.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn cited(&self, caller: &Caller, citations: &[Citation]) -> Result<Vec<Cited>, Fault> {
+        self.store.read(|view| citing::read_all(view, caller, citations))
+    }
+
     /// Asks again what was asked: the given events, else the last answers; the caller's own, and
     /// everybody's for those who may see them. Each answer is the one that the caller would get now.
     ///

@@ -58,7 +58,7 @@ struct AnswerBody {
 
 /// A passage, or several that follow one another, that an answer is made of.
 #[derive(Debug, Serialize, ToSchema)]
-struct CitedView {
+struct SourceView {
     /// The number that cites it.
     number: u32,
     /// Its document.
@@ -84,7 +84,7 @@ struct CitedView {
     end: u64,
 }
 
-impl CitedView {
+impl SourceView {
     fn of(source: &Source) -> Self {
         Self {
             number: source.number,
@@ -108,7 +108,7 @@ impl CitedView {
 
 /// What an answer cost; noughts where no model wrote it.
 #[derive(Debug, Serialize, ToSchema)]
-struct AnswerUsageView {
+struct UsageView {
     /// Tokens of the prompt.
     prompt_tokens: usize,
     /// Tokens of the prompt that were in memory from the turn before.
@@ -121,7 +121,7 @@ struct AnswerUsageView {
     decode_ms: u64,
 }
 
-impl From<Usage> for AnswerUsageView {
+impl From<Usage> for UsageView {
     fn from(usage: Usage) -> Self {
         let Usage { prompt_tokens, reused_tokens, completion_tokens, prefill_ms, decode_ms } =
             usage;
@@ -131,7 +131,7 @@ impl From<Usage> for AnswerUsageView {
 
 /// The end of an answer.
 #[derive(Debug, Serialize, ToSchema)]
-struct AnswerEndView {
+struct EndView {
     /// The whole text; citations are numbers in square brackets.
     answer: String,
     /// `grounded`: a model wrote it from passages; `extract`: the passages' own sentences; `not_found`: the
@@ -164,12 +164,12 @@ struct AnswerEndView {
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<String>,
     /// What it cost.
-    usage: AnswerUsageView,
+    usage: UsageView,
     /// Milliseconds from the question to here.
     took_ms: u64,
 }
 
-impl AnswerEndView {
+impl EndView {
     fn of(told: &Told) -> Self {
         Self {
             answer: told.answer.clone(),
@@ -193,9 +193,9 @@ impl AnswerEndView {
 struct AnswerView {
     /// The answer.
     #[serde(flatten)]
-    end: AnswerEndView,
+    end: EndView,
     /// What it is made of, or what is nearest when the documents do not tell.
-    sources: Vec<CitedView>,
+    sources: Vec<SourceView>,
     /// What was looked for, when the question leans on what was said before.
     #[serde(skip_serializing_if = "Option::is_none")]
     searched_for: Option<String>,
@@ -228,8 +228,8 @@ async fn answer(
     };
     respond(thinking.answers, caller, asked, &headers, |told| {
         Json(AnswerView {
-            end: AnswerEndView::of(told),
-            sources: CitedView::all(&told.sources),
+            end: EndView::of(told),
+            sources: SourceView::all(&told.sources),
             searched_for: told.searched_for.clone(),
         })
         .into_response()
@@ -239,7 +239,7 @@ async fn answer(
 
 /// A question as the assistant's older clients ask it (assistant.md §3.9).
 #[derive(Debug, Deserialize, ToSchema)]
-struct ChatQueryBody {
+struct ChatBody {
     /// The question.
     question: String,
     /// The conversation; a new one is made when there is none.
@@ -264,7 +264,7 @@ struct ChatQueryBody {
 
 /// A turn of a conversation, as older clients read it.
 #[derive(Debug, Serialize, ToSchema)]
-struct ChatMessageView {
+struct MessageView {
     /// Its name.
     #[schema(value_type = String, format = Uuid)]
     id: Id,
@@ -280,7 +280,7 @@ struct ChatMessageView {
     created_at: Moment,
 }
 
-impl ChatMessageView {
+impl MessageView {
     fn of(told: &Told, role: &'static str, turn: &Turn) -> Self {
         Self {
             id: turn.id,
@@ -294,21 +294,21 @@ impl ChatMessageView {
 
 /// An answer as the assistant's older clients read it (assistant.md §3.9), and what is new.
 #[derive(Debug, Serialize, ToSchema)]
-struct ChatAnswerView {
+struct QueryView {
     /// The answer, as `/rag/answer` gives it; `conversation_id`, `origin` and `answer` are among it.
     #[serde(flatten)]
-    end: AnswerEndView,
+    end: EndView,
     /// The answer's turn; null for a caller that has no conversations (the command line).
-    answer_message: Option<ChatMessageView>,
+    answer_message: Option<MessageView>,
     /// The question's turn.
-    question_message: Option<ChatMessageView>,
+    question_message: Option<MessageView>,
     /// The answer's turn again, under its older name.
     #[schema(value_type = Option<String>, format = Uuid)]
     qa_id: Option<Id>,
     /// Always `documents`: every question is asked of the documents.
     classification: &'static str,
     /// What the answer is made of, or what is nearest.
-    search_results: Vec<CitedView>,
+    search_results: Vec<SourceView>,
     /// What was looked for, when the question leans on what was said before.
     #[serde(skip_serializing_if = "Option::is_none")]
     searched_for: Option<String>,
@@ -323,17 +323,17 @@ struct ChatAnswerView {
     r#match: (),
 }
 
-impl ChatAnswerView {
+impl QueryView {
     fn of(told: &Told) -> Self {
         let message =
-            |role, turn: &Option<Turn>| turn.as_ref().map(|t| ChatMessageView::of(told, role, t));
+            |role, turn: &Option<Turn>| turn.as_ref().map(|t| MessageView::of(told, role, t));
         Self {
-            end: AnswerEndView::of(told),
+            end: EndView::of(told),
             answer_message: message("assistant", &told.turn),
             question_message: message("user", &told.question_turn),
             qa_id: told.turn.as_ref().map(|turn| turn.id),
             classification: "documents",
-            search_results: CitedView::all(&told.sources),
+            search_results: SourceView::all(&told.sources),
             searched_for: told.searched_for.clone(),
             is_variable: false,
             latency_ms: told.took_ms,
@@ -345,8 +345,8 @@ impl ChatAnswerView {
 
 /// Answers a question in a conversation, which is made when none is named. It is `/rag/answer` for the
 /// assistant's older clients, with the same events for `Accept: text/event-stream`.
-#[utoipa::path(post, path = "/chat/query", tag = "assistant", request_body = ChatQueryBody,
-    responses((status = 200, body = ChatAnswerView), (status = 403, description = "`right_missing`"),
+#[utoipa::path(post, path = "/chat/query", tag = "assistant", request_body = ChatBody,
+    responses((status = 200, body = QueryView), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`: no such collection or conversation"),
         (status = 409, description = "`conversation_busy`, `conversation_full`, `too_many_conversations`"),
         (status = 422, description = "Fields at fault")))]
@@ -354,7 +354,7 @@ async fn query(
     State(thinking): State<Thinking>,
     Asker(caller): Asker,
     headers: HeaderMap,
-    Json(body): Json<ChatQueryBody>,
+    Json(body): Json<ChatBody>,
 ) -> Result<Response, WebFault> {
     let asked = Asked {
         question: body.question,
@@ -366,7 +366,7 @@ async fn query(
         top: body.top_k,
     };
     respond(thinking.answers, caller, asked, &headers, |told| {
-        Json(ChatAnswerView::of(told)).into_response()
+        Json(QueryView::of(told)).into_response()
     })
     .await
 }
@@ -450,7 +450,7 @@ fn event_of(step: Step) -> Event {
             event("status", &body)
         }
         Step::Sources { sources, searched_for } => {
-            let mut body = json!({"sources": CitedView::all(&sources)});
+            let mut body = json!({"sources": SourceView::all(&sources)});
             if let (Some(words), Some(body)) = (searched_for, body.as_object_mut()) {
                 body.insert("searched_for".into(), words.into());
             }
@@ -462,7 +462,7 @@ fn event_of(step: Step) -> Event {
 
 fn last_event(told: &Result<Told, WebFault>) -> Event {
     match told {
-        Ok(told) => event("end", &AnswerEndView::of(told)),
+        Ok(told) => event("end", &EndView::of(told)),
         Err(refused) => {
             let fault = refused.fault();
             event("error", &json!({"code": fault.code, "message": fault.message}))

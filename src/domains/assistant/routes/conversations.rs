@@ -185,7 +185,7 @@ async fn delete_conversation(
 
 /// A passage that an answer cites, as the caller may see it now.
 #[derive(Debug, Serialize, ToSchema)]
-struct CitationView {
+pub(super) struct CitationView {
     /// The number in the answer's text.
     number: u32,
     /// The document; none when it is gone or closed.

@@ -1,29 +1,43 @@
 //! The history's door (assistant.md §3.6): list, clear, replay.
 
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::unfold;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::super::history::{Filter, Part, Seen};
+use super::super::history::{Filter, History, Pair, Part, Seen, Which};
+use super::super::records::talk::{Citation, Origin};
 use super::super::thinking::Thinking;
+use super::conversations::CitationView;
+use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
 use crate::base::id::Id;
-use crate::web::{Answer, Asker, Json, Query, run};
+use crate::web::{Answer, Asker, Json, Query, WebFault, run};
 
 /// Events of a page when the request does not say how many (assistant.md §3.6).
 const USUAL: usize = 20;
 /// Events of a page at most.
 const MOST: usize = 200;
+/// The media type of answers that come one line after another.
+const LINES: &str = "application/x-ndjson";
 /// Milliseconds of a day.
 const DAY_MS: i64 = 86_400_000;
 
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Thinking> {
-    OpenApiRouter::new().routes(routes!(list_history, clear_history))
+    OpenApiRouter::new()
+        .routes(routes!(list_history, clear_history))
+        .routes(routes!(replay_history))
 }
 
 /// Which events.
@@ -183,4 +197,120 @@ async fn clear_history(
 ) -> Answer<Cleared> {
     let deleted = run(move || thinking.history.clear(&caller, asked.all)).await?;
     Ok(Json(Cleared { status: "cleared", deleted }))
+}
+
+/// Which answers are replayed; without a body the last 30.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default)]
+struct ReplayBody {
+    /// These events, 100 at most.
+    ids: Option<Vec<u64>>,
+    /// How many of the last ones, 1 to 100; 30 unless told.
+    limit: Option<usize>,
+}
+
+/// One of the two answers.
+#[derive(Debug, Serialize, ToSchema)]
+struct AnswerView {
+    /// Its text; none when it cites what is closed to the caller now.
+    answer: Option<String>,
+    /// How it came about: `grounded`, `extract`, `model`, `not_found`.
+    #[schema(value_type = Option<String>)]
+    origin: Option<Origin>,
+    /// The passages it cites.
+    citations: Vec<CitationView>,
+    /// The model that wrote it.
+    model: Option<String>,
+}
+
+/// An answer of then beside the one of today.
+#[derive(Debug, Serialize, ToSchema)]
+struct PairView {
+    /// The event of then.
+    event: EventView,
+    /// What was asked.
+    question: String,
+    /// The answer of then.
+    old: AnswerView,
+    /// The answer of today; none when there is none.
+    new: Option<AnswerView>,
+    /// Why there is none: a fault's code.
+    failure: Option<&'static str>,
+    /// Whether both say the same from the same passages.
+    same: bool,
+}
+
+/// What was replayed.
+#[derive(Debug, Serialize, ToSchema)]
+struct ReplayList {
+    /// In the order asked for, else newest first.
+    items: Vec<PairView>,
+}
+
+/// Both answers with what they cite, as the caller may read it now.
+async fn compared(history: History, caller: Caller, pair: Pair) -> Result<PairView, WebFault> {
+    run(move || {
+        let cited = |places: &[Citation]| {
+            let cited = history.cited(&caller, places)?;
+            Ok::<_, Fault>(cited.into_iter().map(CitationView::from).collect())
+        };
+        let Pair { then, new, same } = pair;
+        let old = AnswerView {
+            citations: cited(&then.citations)?,
+            answer: then.answer,
+            origin: then.origin,
+            model: then.model,
+        };
+        let failure = new.as_ref().err().map(|fault| fault.code);
+        let new = match new {
+            Ok(new) => Some(AnswerView {
+                citations: cited(&new.citations)?,
+                answer: Some(new.answer),
+                origin: Some(new.origin),
+                model: new.model,
+            }),
+            Err(_) => None,
+        };
+        let (event, question) = (then.event.into(), then.question);
+        Ok(PairView { event, question, old, new, failure, same })
+    })
+    .await
+}
+
+/// Asks again what was asked, against today's model and documents and with the caller's own rights, and
+/// answers both side by side: the given events, else the last ones; one's own, and everybody's for those
+/// who may see them. With `Accept: application/x-ndjson` each pair is a line that comes when it is there.
+/// Whoever goes away stops it.
+#[utoipa::path(post, path = "/history/replay", tag = "assistant", request_body = Option<ReplayBody>,
+    responses((status = 200, body = ReplayList), (status = 403, description = "`right_missing`"),
+        (status = 404, description = "`not_found`: no such event, or no answer"),
+        (status = 422, description = "Fields at fault")))]
+async fn replay_history(
+    State(thinking): State<Thinking>,
+    Asker(caller): Asker,
+    headers: HeaderMap,
+    body: Option<Json<ReplayBody>>,
+) -> Result<Response, WebFault> {
+    let Json(body) = body.unwrap_or_default();
+    let which = Which { ids: body.ids, limit: body.limit };
+    let (history, who) = (thinking.history.clone(), caller.clone());
+    let replayer = Arc::new(thinking.answers.clone());
+    let mut going = run(move || history.replay(&who, &which, replayer)).await?;
+    if headers.get(ACCEPT).is_some_and(|accepts| accepts.as_bytes() == LINES.as_bytes()) {
+        let lines =
+            unfold((going, thinking.history, caller), |(mut going, history, caller)| async move {
+                let pair = going.next().await?;
+                let line = compared(history.clone(), caller.clone(), pair).await;
+                let line = line.map_err(|fault| std::io::Error::other(fault.fault().to_string()));
+                let line = line
+                    .and_then(|view| serde_json::to_string(&view).map_err(std::io::Error::other));
+                Some((line.map(|line| Bytes::from(line + "\n")), (going, history, caller)))
+            });
+        return Ok(([(CONTENT_TYPE, LINES)], Body::from_stream(lines)).into_response());
+    }
+    let mut items = Vec::with_capacity(going.left());
+    while let Some(pair) = going.next().await {
+        items.push(compared(thinking.history.clone(), caller.clone(), pair).await?);
+    }
+    Ok(Json(ReplayList { items }).into_response())
 }

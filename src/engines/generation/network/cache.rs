@@ -20,14 +20,7 @@ pub struct Cache {
     pages: Vec<Arc<Vec<f16>>>,
     len: usize,
     /// The tokens themselves, for a network that keeps its memory to itself.
-    pub(super) borrowed: Option<Borrower>,
-}
-
-/// A text whose memory is inside a borrowed network, as long as no other text is.
-#[derive(Debug, Clone)]
-pub(super) struct Borrower {
-    pub(super) id: u64,
-    pub(super) tokens: Vec<u32>,
+    pub(super) borrowed: Option<Vec<u32>>,
 }
 
 impl Cache {
@@ -39,14 +32,8 @@ impl Cache {
             head_size: shape.head_size,
             pages: Vec::new(),
             len: 0,
-            borrowed: None,
+            borrowed: shape.family.is_borrowed().then(Vec::new),
         }
-    }
-
-    /// The memory of a text that a borrowed network keeps.
-    pub(super) fn lent(shape: &Shape, id: u64) -> Self {
-        let borrowed = Some(Borrower { id, tokens: Vec::new() });
-        Self { borrowed, ..Self::new(shape) }
     }
 
     /// Whether it was made for a network of this shape.
@@ -58,7 +45,7 @@ impl Cache {
 
     /// Tokens remembered.
     pub fn len(&self) -> usize {
-        self.borrowed.as_ref().map_or(self.len, |own| own.tokens.len())
+        self.borrowed.as_ref().map_or(self.len, Vec::len)
     }
 
     /// Whether nothing is remembered.
@@ -84,7 +71,7 @@ impl Cache {
         self.pages.clear();
         self.len = 0;
         if let Some(own) = &mut self.borrowed {
-            own.tokens.clear();
+            own.clear();
         }
     }
 

@@ -4,11 +4,12 @@
 use super::attention::{Look, Query};
 use super::cache::Cache;
 use super::crew;
+use super::inner::{Inner, Inside};
 use super::matrix::{Input, Matrix, multiply};
 use super::rotary::Rotary;
 use super::shape::Shape;
 use super::source::Source;
-use super::steps::{add, capped, gated, norm, norm_here};
+use super::steps::{add, capped, norm, norm_here};
 use crate::base::fault::Fault;
 
 /// Queries that are answered together from one reading of a page.
@@ -37,9 +38,7 @@ struct Layer {
     exit_bias: Option<Vec<f32>>,
     after: Option<Vec<f32>>,
     inner_norm: Vec<f32>,
-    gate: Matrix,
-    up: Matrix,
-    down: Matrix,
+    inner: Inner,
     inner_after: Option<Vec<f32>>,
     turning: usize,
     window: Option<usize>,
@@ -195,8 +194,7 @@ struct Room {
     key: Vec<f32>,
     value: Vec<f32>,
     added: Vec<f32>,
-    gate: Vec<f32>,
-    up: Vec<f32>,
+    inside: Inside,
 }
 
 impl Room {
@@ -210,8 +208,7 @@ impl Room {
             key: room(told),
             value: room(told),
             added: room(shape.width),
-            gate: room(shape.inner),
-            up: room(shape.inner),
+            inside: Inside::default(),
         }
     }
 }
@@ -219,10 +216,9 @@ impl Room {
 impl Layer {
     fn load(source: &mut Source<'_>, shape: &Shape, layer: usize) -> Result<Self, Fault> {
         let name = |own: &str| format!("blk.{layer}.{own}");
-        let Shape { width, head_size, inner, .. } = *shape;
+        let Shape { width, head_size, .. } = *shape;
         let (asked, told) = (shape.heads * head_size, shape.kv_heads * head_size);
         let [query, key, value] = entries(source, &name, width, asked, told)?;
-        let [gate, up] = inner_entries(source, &name, width, inner)?;
         let norm_if = |source: &mut Source<'_>, there: bool, own: &str, size: usize| {
             there.then(|| source.vector(&name(own), size)).transpose()
         };
@@ -238,9 +234,7 @@ impl Layer {
             exit_bias: source.vector_if(&name("attn_output.bias"), width)?,
             after: norm_if(source, shape.norms_after, "post_attention_norm.weight", width)?,
             inner_norm: source.vector(&name("ffn_norm.weight"), width)?,
-            gate,
-            up,
-            down: Matrix::of(source.matrix(&name("ffn_down.weight"), width, inner)?)?,
+            inner: Inner::load(source, &name, shape)?,
             inner_after: norm_if(source, shape.norms_after, "post_ffw_norm.weight", width)?,
             turning: usize::from(
                 shape.is_local(layer) && shape.window.is_some_and(|window| window.own_turning),
@@ -250,10 +244,8 @@ impl Layer {
     }
 
     fn bytes(&self) -> u64 {
-        [&self.query, &self.key, &self.value, &self.exit, &self.gate, &self.up, &self.down]
-            .into_iter()
-            .map(Matrix::bytes)
-            .sum()
+        let matrices = [&self.query, &self.key, &self.value, &self.exit];
+        matrices.into_iter().map(Matrix::bytes).sum::<u64>() + self.inner.bytes()
     }
 
     /// Makes queries, keys and values.
@@ -372,15 +364,7 @@ impl Layer {
 
     /// Adds what the feed-forward step makes of the rows.
     fn feed(&self, shape: &Shape, room: &mut Room, x: &mut [f32]) -> Result<(), Fault> {
-        let input = Input { rows: room.rows, columns: shape.width, floats: &room.normed };
-        multiply(&input, &mut [(&self.gate, &mut room.gate), (&self.up, &mut room.up)])?;
-        let up = &room.up;
-        crew::rows(&mut room.gate, shape.inner, |first, rows| {
-            let up = up.get(first * shape.inner..).unwrap_or_default();
-            gated(rows, up, shape.activation);
-        });
-        let input = Input { rows: room.rows, columns: shape.inner, floats: &room.gate };
-        multiply(&input, &mut [(&self.down, &mut room.added)])?;
+        self.inner.feed(shape, &room.normed, &mut room.inside, &mut room.added)?;
         if let Some(weight) = &self.inner_after {
             norm_here(&mut room.added, weight, shape.epsilon);
         }
@@ -432,22 +416,4 @@ fn entries(
         ]
     };
     Ok([Matrix::of(query)?, Matrix::of(key)?, Matrix::of(value)?])
-}
-
-/// The matrices that make the gate and what comes up through it, which some files keep as one.
-fn inner_entries(
-    source: &mut Source<'_>,
-    name: &impl Fn(&str) -> String,
-    width: usize,
-    inner: usize,
-) -> Result<[Matrix; 2], Fault> {
-    let gate = name("ffn_gate.weight");
-    let up = name("ffn_up.weight");
-    let [gate, up] = if source.has(&gate) {
-        [source.matrix(&gate, inner, width)?, source.matrix(&up, inner, width)?]
-    } else {
-        let (gate, up) = source.matrix(&up, 2 * inner, width)?.split(inner)?;
-        [gate, up]
-    };
-    Ok([Matrix::of(gate)?, Matrix::of(up)?])
 }

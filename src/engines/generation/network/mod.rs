@@ -1,14 +1,16 @@
 //! The networks behind language models: tokens in, a likelihood for each next token out.
 //!
-//! One decoder computes all families but three, for several texts at once; its weights never change,
+//! One decoder computes all families but two, for several texts at once; its weights never change,
 //! and what it remembers of a text is that text's own [`Cache`], which can be cut back and forked.
 //! The other families are candle's, one text at a time.
 
 mod attention;
+mod borrowed;
 mod cache;
 mod crew;
 mod decoder;
 mod floats;
+mod inner;
 mod matrix;
 mod products;
 mod rotary;
@@ -22,10 +24,11 @@ mod tiles;
 use std::fs::File;
 
 pub use cache::Cache;
-pub use shape::{Family, Shape};
+pub use shape::{Experts, Family, Shape};
 
 use super::header::Header;
 use crate::base::fault::Fault;
+use borrowed::Borrowed;
 use decoder::{Decoder, Run};
 use source::Source;
 
@@ -45,7 +48,12 @@ pub struct LoadPlan {
 pub struct Network {
     shape: Shape,
     context: usize,
-    decoder: Decoder,
+    engine: Engine,
+}
+
+enum Engine {
+    Own(Decoder),
+    Borrowed(Borrowed),
 }
 
 /// Tokens of one text that a pass adds to what is remembered of it.
@@ -69,8 +77,12 @@ impl Network {
             0 => shape.context,
             asked => asked.min(shape.context),
         };
+        if shape.family.is_borrowed() {
+            let engine = Engine::Borrowed(Borrowed::load(file, &shape, header.file_bytes)?);
+            return Ok(Self { context: context.min(Borrowed::context(&shape)), shape, engine });
+        }
         let decoder = Decoder::load(&mut Source::new(file, header), &shape, context)?;
-        Ok(Self { shape, context, decoder })
+        Ok(Self { shape, context, engine: Engine::Own(decoder) })
     }
 
     /// The network's sizes.
@@ -85,7 +97,10 @@ impl Network {
 
     /// Bytes of the weights in memory.
     pub fn bytes(&self) -> u64 {
-        self.decoder.bytes()
+        match &self.engine {
+            Engine::Own(decoder) => decoder.bytes(),
+            Engine::Borrowed(borrowed) => borrowed.bytes(),
+        }
     }
 
     /// Adds each part's tokens to what is remembered of its text; the logits of the parts that ask for
@@ -95,8 +110,12 @@ impl Network {
     /// vocabulary or a memory not of this network; nothing is remembered then.
     pub fn forward(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<f32>>, Fault> {
         self.check(parts)?;
+        let decoder = match &self.engine {
+            Engine::Own(decoder) => decoder,
+            Engine::Borrowed(borrowed) => return one_by_one(borrowed, parts),
+        };
         let before: Vec<usize> = parts.iter().map(|part| part.cache.len()).collect();
-        let done = self.passes(parts);
+        let done = self.passes(decoder, parts);
         if done.is_err() {
             for (part, before) in parts.iter_mut().zip(before) {
                 part.cache.truncate(before);
@@ -125,7 +144,7 @@ impl Network {
         Ok(())
     }
 
-    fn passes(&self, parts: &mut [Part<'_>]) -> Result<Vec<Vec<f32>>, Fault> {
+    fn passes(&self, decoder: &Decoder, parts: &mut [Part<'_>]) -> Result<Vec<Vec<f32>>, Fault> {
         let mut logits = Vec::new();
         let mut done: Vec<usize> = vec![0; parts.len()];
         loop {
@@ -145,7 +164,19 @@ impl Network {
             if runs.is_empty() {
                 return Ok(logits);
             }
-            logits.extend(self.decoder.pass(&self.shape, &mut runs)?);
+            logits.extend(decoder.pass(&self.shape, &mut runs)?);
         }
     }
+}
+
+/// A borrowed network takes one text at a time.
+fn one_by_one(borrowed: &Borrowed, parts: &mut [Part<'_>]) -> Result<Vec<Vec<f32>>, Fault> {
+    let mut all = Vec::new();
+    for part in parts.iter_mut().filter(|part| !part.tokens.is_empty()) {
+        let logits = borrowed.forward(part)?;
+        if part.logits {
+            all.push(logits);
+        }
+    }
+    Ok(all)
 }

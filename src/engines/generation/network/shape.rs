@@ -14,6 +14,8 @@ const HEADS_MAX: usize = 1024;
 pub(super) const HEAD_SIZE_MAX: usize = 512;
 /// The widest inside of a feed-forward step.
 const INNER_MAX: usize = 1 << 20;
+/// The most experts of a layer.
+const EXPERTS_MAX: usize = 1024;
 /// The most tokens of a vocabulary.
 const VOCABULARY_MAX: usize = 1 << 22;
 /// The longest text a network is said to have learnt from, in tokens.
@@ -72,7 +74,7 @@ impl Family {
 
     /// Whether the network is candle's own, which keeps one text at a time.
     pub(super) fn is_borrowed(self) -> bool {
-        matches!(self, Self::Phi2 | Self::Qwen3Moe | Self::Lfm2)
+        matches!(self, Self::Phi2 | Self::Lfm2)
     }
 
     fn is_gemma(self) -> bool {
@@ -110,6 +112,15 @@ pub(super) struct Window {
     pub(super) own_turning: bool,
 }
 
+/// A feed-forward step that asks a few of many experts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Experts {
+    /// How many there are.
+    pub count: usize,
+    /// How many are asked for each token.
+    pub asked: usize,
+}
+
 /// The sizes of a network, and what it does differently from its relatives.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shape {
@@ -127,6 +138,8 @@ pub struct Shape {
     pub head_size: usize,
     /// How wide the inside of a feed-forward step is.
     pub inner: usize,
+    /// The experts of a feed-forward step that has some.
+    pub experts: Option<Experts>,
     /// How many tokens there are.
     pub vocabulary: usize,
     /// The longest text the model has learnt from, in tokens.
@@ -157,7 +170,11 @@ impl Shape {
         let family = Family::of(header)?;
         let sizes = Sizes { header };
         let heads = sizes.one("attention.head_count", HEADS_MAX)?;
-        let kv_heads = sizes.one_or("attention.head_count_kv", HEADS_MAX, heads)?;
+        let kv_heads = match family {
+            // It has layers without any, and says so in a list, which candle reads itself.
+            Family::Lfm2 => heads,
+            _ => sizes.one_or("attention.head_count_kv", HEADS_MAX, heads)?.max(1),
+        };
         let width = sizes.one("embedding_length", WIDTH_MAX)?;
         let head_size = sizes.one_or("attention.key_length", HEAD_SIZE_MAX, width / heads)?;
         let value_size = sizes.one_or("attention.value_length", HEAD_SIZE_MAX, head_size)?;
@@ -178,7 +195,7 @@ impl Shape {
                     "Keys and values of different sizes are not computed here.",
                 ));
             }
-            if sizes.one_or("expert_count", INNER_MAX, 0)? > 0 {
+            if family != Family::Qwen3Moe && sizes.one_or("expert_count", INNER_MAX, 0)? > 0 {
                 return Err(unsupported(
                     "This model is a mixture of experts, which is computed here for qwen3moe alone.",
                 ));
@@ -198,7 +215,11 @@ impl Shape {
             heads,
             kv_heads,
             head_size,
-            inner: sizes.one_or("feed_forward_length", INNER_MAX, 0)?,
+            inner: match family {
+                Family::Qwen3Moe => sizes.one("expert_feed_forward_length", INNER_MAX)?,
+                _ => sizes.one("feed_forward_length", INNER_MAX)?,
+            },
+            experts: sizes.experts(family)?,
             vocabulary,
             context: sizes.one("context_length", CONTEXT_MAX)?,
             epsilon: sizes.epsilon(family)?,
@@ -214,7 +235,7 @@ impl Shape {
             output_cap: sizes.cap(family, "final_logit_softcapping", 30.0),
             window: sizes.window(family)?,
             norms_after: matches!(family, Family::Gemma2 | Family::Gemma3 | Family::Glm4),
-            norms_heads: matches!(family, Family::Qwen3 | Family::Gemma3),
+            norms_heads: matches!(family, Family::Qwen3 | Family::Qwen3Moe | Family::Gemma3),
         })
     }
 
@@ -261,6 +282,18 @@ impl Sizes<'_> {
             Ok(size) if size <= most => Ok(size),
             _ => Err(damaged(format!("{key} is {size}; no more than {most} is believed."))),
         }
+    }
+
+    fn experts(&self, family: Family) -> Result<Option<Experts>, Fault> {
+        if family != Family::Qwen3Moe {
+            return Ok(None);
+        }
+        let count = self.one("expert_count", EXPERTS_MAX)?;
+        let asked = self.one("expert_used_count", count)?;
+        if self.one_or("expert_shared_feed_forward_length", INNER_MAX, 0)? > 0 {
+            return Err(unsupported("Experts that all tokens share are not computed here."));
+        }
+        Ok(Some(Experts { count, asked }))
     }
 
     fn epsilon(&self, family: Family) -> Result<f32, Fault> {

@@ -73,6 +73,29 @@ impl<'a> Source<'a> {
         Ok(Stored { name: name.to_owned(), kind: tensor.kind, rows, columns, bytes })
     }
 
+    /// Matrices of one shape that lie one behind the other.
+    pub(super) fn matrices(
+        &mut self,
+        name: &str,
+        count: usize,
+        rows: usize,
+        columns: usize,
+    ) -> Result<Vec<Stored>, Fault> {
+        let tensor = self.header.tensor(name).ok_or_else(|| missing(name))?;
+        if tensor.dims != [columns as u64, rows as u64, count as u64] {
+            return Err(misshapen(tensor, &[columns, rows, count]));
+        }
+        let bytes = self.bytes(tensor)?;
+        let own = |bytes: &[u8]| Stored {
+            name: name.to_owned(),
+            kind: tensor.kind,
+            rows,
+            columns,
+            bytes: bytes.to_vec(),
+        };
+        Ok(bytes.chunks_exact((bytes.len() / count.max(1)).max(1)).map(own).collect())
+    }
+
     fn bytes(&mut self, tensor: &TensorInfo) -> Result<Vec<u8>, Fault> {
         if tensor.bytes > self.header.file_bytes {
             return Err(damaged(format!("{} is longer than its file.", tensor.name)));

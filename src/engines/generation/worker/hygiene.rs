@@ -1,13 +1,9 @@
-//! What the generating child gives up: its place before others, and, once the model is in memory,
-//! files, network and other processes.
-
-use std::collections::BTreeMap;
+//! The generating child stands back behind the rest of the machine.
 
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, Signal, nice, set_dumpable_behavior,
     set_parent_process_death_signal, setrlimit,
 };
-use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 
 /// How far behind the rest of the machine the child's threads stand: answers to other requests come
 /// first, whatever is being written.
@@ -25,77 +21,13 @@ pub(super) fn step_back() {
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
 }
 
-/// Leaves all threads of this process only what computing needs: no file, no network, no other
-/// program. What is open stays open.
-///
-/// False where the kernel has no seccomp.
-pub(super) fn silence() -> bool {
-    let quiet = rustix::thread::set_no_new_privs(true).is_ok();
-    let program = program().filter(|_| quiet);
-    program.is_some_and(|program| seccompiler::apply_filter_all_threads(&program).is_ok())
-}
-
-/// Memory, threads, what is open, the end. Anything else answers "not permitted".
-fn program() -> Option<BpfProgram> {
-    const ALLOWED: [i64; 43] = [
-        libc::SYS_read,
-        libc::SYS_readv,
-        libc::SYS_pread64,
-        libc::SYS_write,
-        libc::SYS_writev,
-        libc::SYS_close,
-        libc::SYS_fstat,
-        libc::SYS_lseek,
-        libc::SYS_ppoll,
-        libc::SYS_mmap,
-        libc::SYS_munmap,
-        libc::SYS_mremap,
-        libc::SYS_mprotect,
-        libc::SYS_brk,
-        libc::SYS_madvise,
-        libc::SYS_membarrier,
-        libc::SYS_rt_sigaction,
-        libc::SYS_rt_sigprocmask,
-        libc::SYS_rt_sigreturn,
-        libc::SYS_sigaltstack,
-        libc::SYS_futex,
-        libc::SYS_getrandom,
-        libc::SYS_clock_gettime,
-        libc::SYS_clock_nanosleep,
-        libc::SYS_nanosleep,
-        libc::SYS_restart_syscall,
-        libc::SYS_sched_yield,
-        libc::SYS_sched_getaffinity,
-        libc::SYS_getcpu,
-        // Pools start their threads when they first need them.
-        libc::SYS_clone,
-        libc::SYS_clone3,
-        libc::SYS_set_robust_list,
-        libc::SYS_set_tid_address,
-        libc::SYS_rseq,
-        libc::SYS_prctl,
-        libc::SYS_get_mempolicy,
-        libc::SYS_exit,
-        libc::SYS_exit_group,
-        libc::SYS_gettid,
-        libc::SYS_getpid,
-        libc::SYS_tgkill,
-        libc::SYS_prlimit64,
-        libc::SYS_sysinfo,
-    ];
-    let rules: BTreeMap<i64, Vec<seccompiler::SeccompRule>> =
-        ALLOWED.into_iter().map(|call| (call, Vec::new())).collect();
-    let not_permitted = SeccompAction::Errno(libc::EPERM.unsigned_abs());
-    let arch = std::env::consts::ARCH.try_into().ok()?;
-    SeccompFilter::new(rules, not_permitted, SeccompAction::Allow, arch).ok()?.try_into().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::ErrorKind;
     use std::process::{Command, exit};
 
     use super::*;
+    use crate::base::confine::silence_threads;
 
     /// What a child that was taken over would try. It runs in a process of its own, below.
     #[test]
@@ -103,7 +35,7 @@ mod tests {
     fn inside() {
         step_back();
         let score = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
-        if !silence() {
+        if !silence_threads() {
             exit(11);
         }
         let refused = |kind: Option<ErrorKind>| kind == Some(ErrorKind::PermissionDenied);

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use sha2::{Digest, Sha256};
 
-use super::super::card::Card;
+use super::super::card::{Card, TOKENIZER_BYTES_MAX};
 use super::super::header::Header;
 use super::super::network::{self, Cache, LoadPlan, Network};
 use super::super::template::Template;
@@ -24,8 +24,8 @@ use crate::base::tasks::Tasks;
 /// A context shorter than this is of little use: rather than that, fewer answers are written side by
 /// side, and a model that leaves even one no more is refused. Tokens.
 const CONTEXT_WANTED: usize = 1024;
-/// A `tokenizer.json` is not read further than this; the vocabulary itself refuses less.
-const TOKENIZER_BYTES_MAX: u64 = 256 << 20;
+/// What a model's makers say beside its weights: the template it was taught with, if it has a newer one.
+const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// How much of a file is digested at once.
 const DIGEST_BYTES: usize = 1 << 20;
 
@@ -48,10 +48,12 @@ pub(super) fn load(order: &Load, tasks: &Tasks) -> Result<(Mind, Loaded), Fault>
     let header = Header::read(&mut file)?;
     let digest = digest(&file, tasks)?;
     let tokenizer = order.tokenizer.as_deref().map(read).transpose()?;
+    let config = Some(order.file.with_file_name(TOKENIZER_CONFIG)).filter(|path| path.exists());
+    let config = config.as_deref().map(read).transpose()?;
     let card = Card::of(&header, tokenizer.is_some());
-    let (context, slots) = fit(&card, order)?;
+    let (context, mut slots) = fit(&card, order)?;
     let vocabulary = Vocabulary::of(&header, tokenizer.as_deref())?;
-    let template = Template::of(&header);
+    let template = Template::of_files(&header, config.as_deref());
     let network = Network::load(&mut file, &header, &LoadPlan { context })?;
     let digest = digest.recv().map_err(|e| Fault::broken("digesting the model", e))?;
     let digest = digest.map_err(|e| damaged("The model's file cannot be read.").because(e))?;
@@ -59,6 +61,10 @@ pub(super) fn load(order: &Load, tasks: &Tasks) -> Result<(Mind, Loaded), Fault>
         return Err(damaged(
             "The model's file is not the one that was checked. Check it again, or bring it anew.",
         ));
+    }
+    if network.new_cache().fork(0).is_none() {
+        // It keeps one text in memory at a time: side by side, each step would read everything anew.
+        slots = 1;
     }
     let loaded = Loaded { context_tokens: context, bytes: network.bytes(), slots, load_ms: 0 };
     // It is needed until the process ends, and what reads it is on several threads.

@@ -20,6 +20,7 @@ use std::time::Instant;
 use super::options::Event;
 use super::wire::{self, Order, Told};
 use crate::base::clock::MachineClock;
+use crate::base::confine;
 use crate::base::fault::{Fault, Kind};
 use crate::base::health::Health;
 use crate::base::tasks::Tasks;
@@ -96,7 +97,7 @@ pub fn generate_main() -> ExitCode {
     if let Err(fault) = ready {
         return complain(&fault);
     }
-    if !hygiene::silence() {
+    if !confine::silence_threads() {
         eprintln!("this kernel has no seccomp; the model's process keeps its other limits only");
     }
     voice.tell(&Told::Loaded(loaded));

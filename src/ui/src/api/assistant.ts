@@ -1,7 +1,7 @@
 // What the pages ask of the assistant: answers, conversations, prompts, models, the history.
 import { CSRF_HEADER, key, noticeLoss } from "./client";
 import { asFault, Fault, faultFrom } from "./fault";
-import { events, type StreamEvent } from "./stream";
+import { events, lines, type StreamEvent } from "./stream";
 
 export type Origin = "person" | "grounded" | "extract" | "model" | "not_found";
 export type Outcome = "whole" | "stopped" | "failed";
@@ -55,7 +55,9 @@ export interface Turn {
   usage?: Usage | null;
   took_ms?: number | null;
   searched_for?: string | null;
-  /** Every passage that was read, known only where the answer was seen to be written. */
+  /** Sentences that no source bears out; known, as what follows, only where the answer was seen to be written. */
+  unsupported?: number;
+  /** Every passage that was read, in the order of their numbers. */
   read?: Source[];
 }
 
@@ -63,7 +65,9 @@ export interface AnswerEnd {
   answer: string;
   origin: Origin;
   outcome: Outcome;
+  failure?: string | null;
   citations: number[];
+  unsupported?: number;
   conversation_id?: string | null;
   turn_id?: string | null;
   question_id?: string | null;
@@ -101,12 +105,12 @@ export interface Card {
   kv_heads: number;
   head_size: number;
   vocabulary: number;
-  tokenizer: string;
   has_template: boolean;
   licence?: string | null;
   source?: string | null;
   speed: string;
-  note?: string | null;
+  /** Sentences for who chooses, in English; may be empty. */
+  note: string;
   runnable: boolean;
 }
 
@@ -178,21 +182,21 @@ export interface HistoryEvent {
   plugin?: string | null;
 }
 
-/** An answer of then or of today; there is none where it broke off, or where what it cites is closed to the reader. */
+/** An answer of then or of today; it has no words where what it cites is closed to the reader. */
 export interface Replayed {
-  answer?: string | null;
-  origin?: Origin | null;
-  citations?: unknown[];
-  model?: string | null;
-  failure?: { code: string; detail: string } | null;
-  closed?: boolean;
+  answer: string | null;
+  origin: Origin | null;
+  citations: Partial<Source>[];
+  model: string | null;
 }
 
 export interface Replay {
-  event: number;
+  event: HistoryEvent;
   question: string;
   old: Replayed;
-  new: Replayed;
+  /** Nothing where there is no answer today; `failure` is the code of why. */
+  new: Replayed | null;
+  failure: string | null;
   same: boolean;
 }
 
@@ -240,7 +244,6 @@ export const assistant = {
   forgetKey: () => call<unknown>("DELETE", "/models/upstream/key"),
 
   history: (query: Query) => call<{ items: HistoryEvent[]; total: number }>("GET", "/history", { query }),
-  replay: (ids?: number[]) => call<{ items: Replay[] }>("POST", "/history/replay", { body: ids ? { ids } : {} }),
   clearHistory: (all: boolean) => call<unknown>("DELETE", "/history", { query: { all: all || undefined } }),
 };
 
@@ -264,6 +267,27 @@ export async function* ask(question: Question, signal: AbortSignal): AsyncGenera
   }
   if (!got.ok || !got.body) throw noticeLoss(faultFrom(got.status, (name) => got.headers.get(name), await got.json().catch(() => null)));
   yield* events(got.body);
+}
+
+/** Has answers of the history written again, and tells each pair as it comes; `signal` ends it. */
+export async function* replay(ids: number[] | undefined, signal: AbortSignal): AsyncGenerator<Replay> {
+  const headers: Record<string, string> = { accept: "application/x-ndjson", "content-type": "application/json" };
+  if (key.csrf) headers[CSRF_HEADER] = key.csrf;
+  let got: Response;
+  try {
+    got = await fetch("/history/replay", { method: "POST", headers, credentials: "same-origin", body: JSON.stringify(ids ? { ids } : {}), signal });
+  } catch (caught) {
+    if (caught instanceof DOMException && caught.name === "AbortError") throw caught;
+    throw asFault(caught);
+  }
+  if (!got.ok || !got.body) throw noticeLoss(faultFrom(got.status, (name) => got.headers.get(name), await got.json().catch(() => null)));
+  try {
+    for await (const line of lines(got.body)) yield JSON.parse(line) as Replay;
+  } catch (caught) {
+    if (signal.aborted) throw caught;
+    // The box says no more than that: a line that breaks has no place for a reason.
+    throw new Fault("answer_broken", caught instanceof Error ? caught.message : "");
+  }
 }
 
 /** What a model needs on its way in: its file, and where it is not in the file, its tokenizer. */

@@ -26,28 +26,46 @@ export function cut(text: string): { events: { event: string; data: string }[]; 
   return { events, rest };
 }
 
-/** The events of a body as they come; what breaks the line is thrown as it is. */
-export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
+/** The text of a body as it comes, in whole characters; what breaks the line is thrown as it is. */
+async function* texts(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const reader = body.getReader();
   const decoder = new TextDecoder();
-  let waiting = "";
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const got = cut(waiting + decoder.decode(value, { stream: true }));
-      waiting = got.rest;
-      for (const { event, data } of got.events) {
-        let told: unknown = null;
-        try {
-          told = JSON.parse(data);
-        } catch {
-          continue;
-        }
-        yield { event, data: told };
-      }
+      yield decoder.decode(value, { stream: true });
     }
   } finally {
     void reader.cancel().catch(() => {});
   }
+}
+
+/** The events of a body as they come. */
+export async function* events(body: ReadableStream<Uint8Array>): AsyncGenerator<StreamEvent> {
+  let waiting = "";
+  for await (const text of texts(body)) {
+    const got = cut(waiting + text);
+    waiting = got.rest;
+    for (const { event, data } of got.events) {
+      let told: unknown = null;
+      try {
+        told = JSON.parse(data);
+      } catch {
+        continue;
+      }
+      yield { event, data: told };
+    }
+  }
+}
+
+/** The lines of a body as they come, empty ones left out. */
+export async function* lines(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let waiting = "";
+  for await (const text of texts(body)) {
+    const parts = (waiting + text).split("\n");
+    waiting = parts.pop() ?? "";
+    for (const line of parts) if (line.trim()) yield line;
+  }
+  if (waiting.trim()) yield waiting;
 }

@@ -62,6 +62,8 @@ export const en: AssistantWords = {
   "talk.extractWhy": "Answer made of extracts of the documents.",
   "talk.unsourced": "No source",
   "talk.unsourcedWhy": "The model answered by itself: check before you rely on it.",
+  "talk.unsupported.one": "{n} sentence without a source: check it before you rely on it.",
+  "talk.unsupported.other": "{n} sentences without a source: check them before you rely on them.",
   "talk.nearest": "The nearest documents",
   "talk.stopped": "Answer stopped",
   "talk.broken": "Answer broken off",

@@ -61,6 +61,8 @@ export const fr = {
   "talk.extractWhy": "Réponse composée d’extraits des documents.",
   "talk.unsourced": "Sans source",
   "talk.unsourcedWhy": "Le modèle a répondu de lui-même : vérifiez avant de vous y fier.",
+  "talk.unsupported.one": "{n} phrase sans source : vérifiez-la avant de vous y fier.",
+  "talk.unsupported.other": "{n} phrases sans source : vérifiez-les avant de vous y fier.",
   "talk.nearest": "Les documents les plus proches",
   "talk.stopped": "Réponse arrêtée",
   "talk.broken": "Réponse interrompue",

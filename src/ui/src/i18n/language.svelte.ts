@@ -27,10 +27,22 @@ class Language {
   code = $state<Code>("fr");
   words = $state.raw<Words | null>(null);
   private parts = new Set<Part>();
+  /** The language that was asked for last; its words may still be on their way. */
+  private wanted: Code = "fr";
+  private latest: Promise<void> = Promise.resolve();
 
-  async use(code: Code): Promise<void> {
+  /** Speaks `code` from now on; of several calls at once the last one holds, and all end with it. */
+  use(code: Code): Promise<void> {
+    this.wanted = code;
+    const mine: Promise<void> = this.fetch(code, () => this.latest === mine).then(() => (this.latest === mine ? undefined : this.latest));
+    this.latest = mine;
+    return mine;
+  }
+
+  private async fetch(code: Code, holds: () => boolean): Promise<void> {
     const more = [...this.parts].map((part) => PARTS[part][code]());
     const [own, ...others] = await Promise.all([DICTIONARIES[code](), ...more]);
+    if (!holds()) return;
     this.words = Object.assign({}, own, ...others) as Words;
     this.code = code;
     document.documentElement.lang = code;
@@ -38,9 +50,9 @@ class Language {
 
   /** Knows the sentences of a part too, from now on and in either language. */
   async also(part: Part): Promise<void> {
-    if (this.parts.has(part)) return;
+    if (this.parts.has(part)) return this.latest;
     this.parts.add(part);
-    await this.use(this.code);
+    await this.use(this.wanted);
   }
 
   /** The reader's own choice, which this browser remembers. */

@@ -73,10 +73,20 @@ export class Talk {
   draft = $state("");
   /** Counts the answers that came to their end while the page was open: told to who listens, once. */
   ended = $state(0);
+  /** The collection that the box keeps for it; null while that is not known. */
+  private kept: string | null = null;
 
   constructor(id: string | null) {
     this.id = id;
     this.loaded = id === null;
+  }
+
+  /** What the list of conversations tells of it; what the reader chose meanwhile stays. */
+  learn(told: Conversation): void {
+    this.title = told.title;
+    if (this.kept !== null) return;
+    this.kept = told.collection ?? "";
+    this.collection ||= this.kept;
   }
 
   async load(): Promise<void> {
@@ -113,8 +123,13 @@ export class Talk {
       if (this.id === null) {
         const begun = await assistant.begin(this.collection ? { collection: this.collection } : {});
         this.id = begun.id;
+        this.kept = this.collection;
         talks.began(this, begun);
+      } else if (this.kept && !this.collection) {
+        // A question without a collection asks the conversation's own, so that one is let go first.
+        await assistant.change(this.id, { collection: "" });
       }
+      this.kept = this.collection;
       const asked = { question, conversation_id: this.id, ...(this.collection && { collection: this.collection }), ...(again && { regenerate: true }) };
       for await (const { event, data } of ask(asked, running.signal)) {
         const told = (data ?? {}) as Record<string, unknown>;
@@ -166,7 +181,8 @@ export class Talk {
       at: now,
       origin: end?.origin ?? "grounded",
       outcome: end?.outcome ?? (running.stopped ? "stopped" : "failed"),
-      failure: fault?.code,
+      failure: end?.failure ?? fault?.code,
+      unsupported: end?.unsupported,
       citations: running.sources.filter((source) => cited.has(source.number)),
       model: end?.model,
       usage: end?.usage,
