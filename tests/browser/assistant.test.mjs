@@ -240,7 +240,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     await rows.first().check();
     await page.getByRole("button", { name: say("history.replaySome.one", { n: 1 }) }).click();
     const replays = page.getByRole("region", { name: fr["history.replayTitle"] });
-    await replays.getByText(fr["history.same"]).waitFor({ timeout: 30_000 });
+    await replays.getByText(fr["history.same"], { exact: true }).waitFor({ timeout: 30_000 });
     await wellMade("a replay");
     const [file] = await Promise.all([page.waitForEvent("download"), button(fr["history.json"]).click()]);
     const chunks = [];
@@ -286,7 +286,8 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
   test("a model is added, used, answers, and is removed", { skip: NO_MODEL }, async () => {
     await visit("/ui/admin/models");
     await page.getByLabel(fr["models.pick"]).setInputFiles({ name: "stories.gguf", mimeType: "application/octet-stream", buffer: await readFile(MODEL) });
-    const model = page.locator("main article").first();
+    // A model that finds by meaning may stand beside it.
+    const model = page.locator("main article").filter({ hasText: "stories" });
     await model.waitFor({ timeout: 30_000 });
     await model.locator("summary").click();
     await model.getByText("llama", { exact: true }).waitFor();
