@@ -19,12 +19,12 @@ const SATURATION: f32 = 2.2;
 /// `ilot eval --refusal`, every question asked with its article there and with its article left out;
 /// articles of even numbers chose, the others were reported on. By words alone it refuses wrongly 4.3 %
 /// of PIAF's 3,667 French questions (5.2 % on the half that chose) and rightly 43.6 % of those without
-/// an answer; in English (XQuAD, 574 questions) 2.6 % and 86.9 %. Of coverage, coverage together,
+/// an answer; in English (`XQuAD`, 574 questions) 2.6 % and 86.9 %. Of coverage, coverage together,
 /// margin and this it refused most rightly at 5 % in both languages.
 pub const BM25_MIN: f32 = 0.2;
 /// The same for coverage and cosine together, where a model reads the passages' language.
 ///
-/// With all-minilm-l6-v2 in English (XQuAD, the 574 questions reported on) it refuses wrongly 4.7 % and
+/// With all-minilm-l6-v2 in English (`XQuAD`, the 574 questions reported on) it refuses wrongly 4.7 % and
 /// rightly 94.3 % of those without an answer; the cosine alone refused 79.4 % at 5.9 %, the words alone
 /// 88.7 % at 3.0 %.
 pub const COVERAGE_AND_COSINE_MIN: f32 = 0.83;

@@ -97,8 +97,8 @@ pub(super) use wide::tile;
     clippy::indexing_slicing,
     reason = "every index counts the rows that the arrays are as long as"
 )]
-#[expect(clippy::wildcard_imports, reason = "the instructions' names are their own")]
 mod wide {
+    #[expect(clippy::wildcard_imports, reason = "the instructions' names are their own")]
     use std::arch::x86_64::*;
 
     use super::{COLUMNS, Eighths, Layout, ROWS, TOGETHER, Target};
@@ -199,7 +199,7 @@ mod wide {
     #[target_feature(enable = "avx512f")]
     unsafe fn ahead(from: *const u8, bytes: usize) {
         for line in (0..bytes).step_by(64) {
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast()) }
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast());
         }
     }
 
