@@ -156,6 +156,25 @@ fn families_compute_what_candle_computes() {
 }
 
 #[test]
+fn a_borrowed_network_takes_up_whichever_text_comes() {
+    let network = forge::phi2(GgmlDType::F32).network();
+    let (mut one, mut other) = (network.new_cache(), network.new_cache());
+    read(&network, &mut one, &text(9));
+    read(&network, &mut other, &[4, 5, 6]);
+    // The first text is read again from its start, since the second one came between.
+    let between = read(&network, &mut one, &[7]);
+    let longer = read(&network, &mut one, &[8]);
+    let mut fresh = network.new_cache();
+    let whole: Vec<u32> = text(9).into_iter().chain([7]).collect();
+    assert!(apart(&read(&network, &mut fresh, &whole), &between) < 1e-3);
+    assert!(apart(&read(&network, &mut fresh, &[8]), &longer) < 1e-3);
+    assert_eq!((one.len(), other.len()), (11, 3));
+    assert!(!one.truncate(5) && one.fork(5).is_none());
+    one.clear();
+    assert!(apart(&read(&network, &mut one, &whole), &between) < 1e-3);
+}
+
+#[test]
 fn families_compute_what_is_written_down_plainly() {
     for forge in [
         forge::gemma2(GgmlDType::F32),
