@@ -100,11 +100,11 @@ fn take_prefix(file: &mut Value) -> Prefix {
                         object.remove("add_prefix_space");
                     }
                 }
-                Some("ByteLevel") => {
-                    if one.get("add_prefix_space").and_then(Value::as_bool) == Some(true) {
-                        found = Prefix::UnlessThere;
-                        set(one, "add_prefix_space", Value::Bool(false));
-                    }
+                Some("ByteLevel")
+                    if one.get("add_prefix_space").and_then(Value::as_bool) == Some(true) =>
+                {
+                    found = Prefix::UnlessThere;
+                    set(one, "add_prefix_space", Value::Bool(false));
                 }
                 _ => {}
             }
@@ -182,10 +182,7 @@ fn tokens(
             continue;
         };
         match (purpose, byte_named(text).filter(|_| by_pieces)) {
-            (Use::Text, _) if Some(text.as_str()) == unknown => {
-                tokens.push(text.as_bytes(), Use::Unknown);
-            }
-            (Use::Control, _) if Some(text.as_str()) == unknown => {
+            (Use::Text | Use::Control, _) if Some(text.as_str()) == unknown => {
                 tokens.push(text.as_bytes(), Use::Unknown);
             }
             (Use::Text, Some(byte)) => tokens.push(&[byte], Use::Byte),
