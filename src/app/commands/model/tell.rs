@@ -161,7 +161,7 @@ fn slowness(card: &Value) {
     match word(card, "speed") {
         "slow" => println!("! it will be slow on this machine"),
         "repacked" => {
-            println!("  it is laid out anew while it is loaded, and takes more memory then")
+            println!("  it is laid out anew while it is loaded, and takes more memory then");
         }
         _ => {}
     }
