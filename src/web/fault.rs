@@ -154,7 +154,8 @@ pub fn told<'a>(fault: &'a Fault, request: &str) -> &'a str {
     sentence(fault)
 }
 
-fn sentence(fault: &Fault) -> &str {
+/// The sentence that is told of a fault: a cause never leaves the box.
+pub fn sentence(fault: &Fault) -> &str {
     match fault.kind {
         Kind::Broken => "The box is at fault; its log tells more under this request's id.",
         _ => &fault.message,

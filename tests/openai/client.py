@@ -287,6 +287,7 @@ class Refusals(unittest.TestCase):
         self.assertEqual(caught.exception.status_code, status)
         # The id under which the box's log tells more.
         self.assertTrue(caught.exception.request_id)
+        self.assertRegex(caught.exception.code, "^[a-z_]+$")
         return caught.exception
 
     def test_every_refusal_has_its_class_and_its_words(self):
@@ -299,14 +300,14 @@ class Refusals(unittest.TestCase):
         tools = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
         image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]
         for kind, ask, words, status in [
-            (openai.AuthenticationError, stranger, "token_malformed", 401),
+            (openai.AuthenticationError, stranger, "not a token", 401),
             (openai.PermissionDeniedError, other, "use_assistant", 403),
             (openai.NotFoundError, lambda: chat(model="gpt-4o"), f"writes with '{MODEL}'", 404),
             (openai.BadRequestError, lambda: chat(tools=tools), "call no tools", 400),
             (openai.BadRequestError, lambda: chat(messages=image), "text alone", 400),
             (openai.BadRequestError, lambda: chat(n=2), "'n' may only be 1", 400),
             (openai.BadRequestError, lambda: completion(logprobs=3), "logprobs", 400),
-            (openai.BadRequestError, lambda: completion(prompt="x " * 40000), "prompt_too_large", 400),
+            (openai.BadRequestError, lambda: completion(prompt="x " * 40000), "80000 characters", 400),
             (openai.UnprocessableEntityError, lambda: chat(temperature=7), "from 0 to 2", 422),
             (openai.UnprocessableEntityError, lambda: chat(messages=[]), "at least one", 422),
         ]:
@@ -340,7 +341,7 @@ class Refusals(unittest.TestCase):
         self.assertTrue(faults, "twelve at once were all taken")
         for refused in faults:
             self.assertGreater(int(refused.response.headers["retry-after"]), 0)
-            self.assertIn("queue_full", str(refused))
+            self.assertEqual(refused.code, "queue_full")
         # With its usual patience the client gets through.
         self.assertTrue(completion().choices[0].text)
 

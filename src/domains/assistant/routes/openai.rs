@@ -1,8 +1,7 @@
 //! The door for clients that speak `OpenAI`'s protocol.
 //!
-//! Faults wear the house's one body: the clients read their class from the status, and their sentence
-//! from the body whatever it is. What goes wrong within a stream is told in `OpenAI`'s own shape, since
-//! there is no status any more.
+//! Faults wear the house's body with one difference: `error` is an object, since the official clients
+//! show a person `error.message` and nothing else.
 
 mod asked;
 mod chat;
@@ -11,6 +10,7 @@ mod embeddings;
 mod models;
 mod stream;
 
+use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -28,6 +28,8 @@ use crate::base::id::Id;
 use crate::engines::generation::{Reason, Usage};
 use crate::web::WebFault;
 use crate::web::ends::Watch;
+use crate::web::fault::{FaultDetail, FaultField, sentence};
+use crate::web::trace;
 
 /// The name under which every model may be asked for, for clients that have to name one.
 const ANY_MODEL: &str = "default";
@@ -55,6 +57,59 @@ pub(super) fn routes(thinking: Thinking, search: Assistant, lines: Lines) -> Ope
         .with_state(desk)
 }
 
+/// A fault as such clients read it.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct OpenaiError {
+    /// What went wrong, as a sentence in English.
+    message: String,
+    /// The sort of fault, for instance `invalid_request_error`.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The first field at fault.
+    param: Option<String>,
+    /// A stable word in `snake_case`.
+    code: &'static str,
+}
+
+impl OpenaiError {
+    fn of(fault: &Fault) -> Self {
+        let kind = match fault.kind {
+            Kind::Unauthenticated => "authentication_error",
+            Kind::Forbidden => "permission_error",
+            Kind::Busy => "rate_limit_error",
+            Kind::Unavailable | Kind::Full | Kind::Broken => "server_error",
+            _ => "invalid_request_error",
+        };
+        let param = fault.fields.first().map(|field| {
+            let steps = field.place.iter().skip_while(|step| *step == "body");
+            steps.map(String::as_str).collect::<Vec<_>>().join(".")
+        });
+        Self { message: sentence(fault).to_owned(), kind, param, code: fault.code }
+    }
+}
+
+/// The body of a refusal, and of the event that breaks a stream off: what such clients read, beside
+/// what the box says everywhere.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct OpenaiFaultBody {
+    /// What went wrong, as such clients read it.
+    error: OpenaiError,
+    /// The same sentence, or on 422 the list of fields at fault.
+    detail: FaultDetail,
+    /// A stable word in `snake_case`.
+    code: &'static str,
+    /// The request's id, as in the logs.
+    request_id: String,
+}
+
+impl OpenaiFaultBody {
+    fn of(fault: &Fault, request: &str) -> Self {
+        let error = OpenaiError::of(fault);
+        let detail = FaultDetail::Message(error.message.clone());
+        Self { error, detail, code: fault.code, request_id: request.to_owned() }
+    }
+}
+
 /// A fault on its way to such a client.
 struct Refused(WebFault);
 
@@ -66,8 +121,16 @@ impl<F: Into<WebFault>> From<F> for Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let hopeless = HOPELESS.contains(&self.0.fault().code);
+        let fault = self.0.fault();
+        let hopeless = HOPELESS.contains(&fault.code);
+        let mut body = OpenaiFaultBody::of(fault, &trace::id());
+        if !fault.fields.is_empty() {
+            body.detail = FaultDetail::Fields(fault.fields.iter().map(FaultField::from).collect());
+        }
         let mut response = self.0.into_response();
+        if let Ok(bytes) = serde_json::to_vec(&body) {
+            *response.body_mut() = Body::from(bytes);
+        }
         if hopeless {
             response.headers_mut().insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         }
@@ -174,6 +237,18 @@ mod tests {
         assert_eq!(missing.headers()[SHOULD_RETRY], "false");
         let failed = refused(Fault::unavailable("generation_failed", "x"));
         assert!(!failed.headers().contains_key(SHOULD_RETRY));
+    }
+
+    #[tokio::test]
+    async fn a_refusal_says_its_sentence_where_the_clients_look() {
+        let response = Refused::from(Fault::field("n", "value_error", "Too many.")).into_response();
+        assert_eq!(response.headers()["content-type"], "application/json");
+        let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        let body: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        let error = serde_json::json!({"message": "Too many.", "type": "invalid_request_error",
+            "param": "n", "code": "validation"});
+        assert_eq!((&body["error"], &body["code"]), (&error, &error["code"]));
+        assert_eq!(body["detail"][0]["loc"], serde_json::json!(["body", "n"]));
     }
 
     #[test]

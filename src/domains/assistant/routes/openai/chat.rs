@@ -13,11 +13,11 @@ use super::super::super::wishes::{Stops, Wishes, own_scope};
 use super::super::llm::whole;
 use super::asked::{messages_of, refuse, refuse_many, refuse_tools, schema_of};
 use super::stream::{self, Frames, Shape};
-use super::{Desk, OpenaiUsage, Refused, finish_reason};
+use super::{Desk, OpenaiFaultBody, OpenaiUsage, Refused, finish_reason};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::engines::generation::{Options, Prompt};
-use crate::web::{Asker, Json, run};
+use crate::web::{Asker, Json, WebFault, run};
 
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Desk> {
@@ -173,16 +173,17 @@ struct OpenaiChatAnswer {
 /// Goes on with a conversation, as `OpenAI`'s clients ask for it.
 #[utoipa::path(post, path = "/v1/chat/completions", tag = "openai", request_body = OpenaiChat,
     responses((status = 200, content((OpenaiChatAnswer = "application/json"), (String = "text/event-stream"))),
-        (status = 400, description = "`tools_unsupported`; `content_unsupported`; `option_unsupported`; `prompt_too_large`; `schema_unsupported`"),
-        (status = 401, description = "Nobody is signed in"), (status = 403, description = "`right_missing`"),
-        (status = 404, description = "`model_unknown`"), (status = 422, description = "Fields at fault"),
-        (status = 429, description = "`queue_full`"),
-        (status = 503, description = "`model_missing`; `generation_failed`")))]
+        (status = 400, body = OpenaiFaultBody, description = "`tools_unsupported`; `content_unsupported`; `option_unsupported`; `prompt_too_large`; `schema_unsupported`"),
+        (status = 401, body = OpenaiFaultBody, description = "Nobody is signed in"), (status = 403, body = OpenaiFaultBody, description = "`right_missing`"),
+        (status = 404, body = OpenaiFaultBody, description = "`model_unknown`"), (status = 422, body = OpenaiFaultBody, description = "Fields at fault"),
+        (status = 429, body = OpenaiFaultBody, description = "`queue_full`"),
+        (status = 503, body = OpenaiFaultBody, description = "`model_missing`; `generation_failed`")))]
 async fn openai_chat(
     State(desk): State<Desk>,
     Asker(caller): Asker,
-    Json(mut body): Json<OpenaiChat>,
+    body: Result<Json<OpenaiChat>, WebFault>,
 ) -> Result<Response, Refused> {
+    let Json(mut body) = body?;
     caller.require(Right::UseAssistant)?;
     let streamed = body.stream.unwrap_or(false);
     let include_usage = body.stream_options.take().and_then(|o| o.include_usage).unwrap_or(false);

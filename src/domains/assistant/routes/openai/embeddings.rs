@@ -10,10 +10,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::asked::option_unsupported;
-use super::{ANY_MODEL, Desk, Refused, model_unknown};
+use super::{ANY_MODEL, Desk, OpenaiFaultBody, Refused, model_unknown};
 use crate::base::caller::Right;
 use crate::base::fault::{Fault, Field};
-use crate::web::{Asker, Json, run};
+use crate::web::{Asker, Json, WebFault, run};
 
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Desk> {
@@ -131,15 +131,16 @@ struct OpenaiEmbeddings {
 /// Turns texts into vectors of length one, as `OpenAI`'s clients ask for it.
 #[utoipa::path(post, path = "/v1/embeddings", tag = "openai", request_body = OpenaiEmbed,
     responses((status = 200, body = OpenaiEmbeddings),
-        (status = 400, description = "`tokens_unsupported`; `option_unsupported`"),
-        (status = 401, description = "Nobody is signed in"), (status = 403, description = "`right_missing`"),
-        (status = 404, description = "`model_unknown`"), (status = 422, description = "Fields at fault"),
-        (status = 503, description = "`model_missing`")))]
+        (status = 400, body = OpenaiFaultBody, description = "`tokens_unsupported`; `option_unsupported`"),
+        (status = 401, body = OpenaiFaultBody, description = "Nobody is signed in"), (status = 403, body = OpenaiFaultBody, description = "`right_missing`"),
+        (status = 404, body = OpenaiFaultBody, description = "`model_unknown`"), (status = 422, body = OpenaiFaultBody, description = "Fields at fault"),
+        (status = 503, body = OpenaiFaultBody, description = "`model_missing`")))]
 async fn openai_embeddings(
     State(desk): State<Desk>,
     Asker(caller): Asker,
-    Json(body): Json<OpenaiEmbed>,
+    body: Result<Json<OpenaiEmbed>, WebFault>,
 ) -> Result<Json<OpenaiEmbeddings>, Refused> {
+    let Json(body) = body?;
     caller.require(Right::UseAssistant)?;
     let texts = texts_of(body.input)?;
     let encoding = body.encoding_format.unwrap_or_default();

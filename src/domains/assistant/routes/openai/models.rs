@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::super::records::talk::Purpose;
-use super::{ANY_MODEL, Desk, Refused, model_unknown};
+use super::{ANY_MODEL, Desk, OpenaiFaultBody, Refused, model_unknown};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::web::{Asker, Json, Path, run};
@@ -64,8 +64,8 @@ impl Desk {
 
 /// Lists the models that can be asked for: the one that writes, and the one that embeds.
 #[utoipa::path(get, path = "/v1/models", tag = "openai",
-    responses((status = 200, body = OpenaiModels), (status = 401, description = "Nobody is signed in"),
-        (status = 403, description = "`right_missing`")))]
+    responses((status = 200, body = OpenaiModels), (status = 401, body = OpenaiFaultBody, description = "Nobody is signed in"),
+        (status = 403, body = OpenaiFaultBody, description = "`right_missing`")))]
 async fn openai_models(
     State(desk): State<Desk>,
     Asker(caller): Asker,
@@ -77,8 +77,8 @@ async fn openai_models(
 /// Shows one of the models that can be asked for; `default` is the one that writes.
 #[utoipa::path(get, path = "/v1/models/{id}", tag = "openai",
     params(("id" = String, Path, description = "The model's name")),
-    responses((status = 200, body = OpenaiModel), (status = 401, description = "Nobody is signed in"),
-        (status = 403, description = "`right_missing`"), (status = 404, description = "`model_unknown`")))]
+    responses((status = 200, body = OpenaiModel), (status = 401, body = OpenaiFaultBody, description = "Nobody is signed in"),
+        (status = 403, body = OpenaiFaultBody, description = "`right_missing`"), (status = 404, body = OpenaiFaultBody, description = "`model_unknown`")))]
 async fn openai_model(
     State(desk): State<Desk>,
     Asker(caller): Asker,

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::super::llm::broken_off;
-use super::{Made, OpenaiUsage, finish_reason};
-use crate::base::fault::{Fault, Kind};
+use super::{Made, OpenaiFaultBody, OpenaiUsage, finish_reason};
+use crate::base::fault::Fault;
 use crate::domains::assistant::generation::{Piece, Stream};
 use crate::engines::generation::{Reason, Usage};
 use crate::web::fault::told;
@@ -199,17 +199,8 @@ impl Frames {
     }
 
     fn error(&self, fault: &Fault) -> String {
-        let kind = match fault.kind {
-            Kind::Unauthenticated => "authentication_error",
-            Kind::Forbidden => "permission_error",
-            Kind::Busy => "rate_limit_error",
-            Kind::Unavailable | Kind::Full | Kind::Broken => "server_error",
-            _ => "invalid_request_error",
-        };
-        let message = told(fault, &self.request);
-        json!({"error": {"message": message, "type": kind, "param": null, "code": fault.code,
-            "request_id": self.request}})
-        .to_string()
+        told(fault, &self.request);
+        json!(OpenaiFaultBody::of(fault, &self.request)).to_string()
     }
 }
 
