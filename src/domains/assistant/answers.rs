@@ -169,13 +169,12 @@ impl Answers {
             }
         };
         let said = said(&reply, took_ms);
-        let turn = match &opened {
-            Some(opened) => Some(self.conversations.finish(caller, opened, said)?),
-            None => {
-                let collection = asked.collection.as_deref();
-                self.conversations.note_answer(caller, &asked.question, collection, &said)?;
-                None
-            }
+        let turn = if let Some(opened) = &opened {
+            Some(self.conversations.finish(caller, opened, said)?)
+        } else {
+            let collection = asked.collection.as_deref();
+            self.conversations.note_answer(caller, &asked.question, collection, &said)?;
+            None
         };
         Ok(Told {
             citations: reply.numbers.into_iter().collect(),
