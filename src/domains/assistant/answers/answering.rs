@@ -152,10 +152,10 @@ impl Answers {
         if found.is_empty() || strength.is_weak() {
             return Ok(setting.not_found(found));
         }
-        self.by_passages(&setting, &question.query, found)
+        self.out_of_passages(&setting, &question.query, found)
     }
 
-    fn by_passages(
+    fn out_of_passages(
         &self,
         setting: &Setting<'_>,
         query: &str,

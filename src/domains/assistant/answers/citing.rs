@@ -5,7 +5,7 @@
 //! sentence that ends without any gets the number of the source that holds its words.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
+use std::fmt::Write as _;
 
 use super::super::passages::goes_on;
 
@@ -151,6 +151,7 @@ impl<S: Support> Citer<S> {
             self.done.text.push(' ');
         }
         for number in known {
+            // Writing into a string cannot fail.
             let _ = write!(self.done.text, "[{number}]");
             self.done.citations.insert(number);
         }
@@ -281,9 +282,9 @@ mod tests {
         for piece in chars.chunks(size.max(1)) {
             shown.push_str(&citer.push(&piece.iter().collect::<String>()));
         }
-        let (last, found) = citer.finish();
-        shown.push_str(&last);
-        (shown, found)
+        let (rest, cited) = citer.finish();
+        shown.push_str(&rest);
+        (shown, cited)
     }
 
     /// The text without its citations and blanks.
