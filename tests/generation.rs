@@ -25,7 +25,7 @@ const STORY: &str = ", there was a little girl named Lily. She loved to play out
     said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want \
     to play with your ball, but I can't find it.\"\nLily was sad and didn't know what to do. She \
     said, \"I'm sorry, Lily. I didn't know what to do.\"\nLily didn't want to help her mom, so she \
-    said, \"I'";
+    said, \"I";
 
 /// The model of the shared test data; none, with the reason printed, where it is not there.
 fn stories() -> Option<Runnable> {
@@ -469,7 +469,11 @@ fn the_child_keeps_out_of_everybodys_way() {
         line.trim().to_owned()
     };
     assert_eq!((line("Seccomp:"), line("NoNewPrivs:")), ("2".into(), "1".into()));
-    assert_eq!(std::fs::read_dir(format!("/proc/{child}/fd")).unwrap().count(), 3);
+    for open in std::fs::read_dir(format!("/proc/{child}/fd")).unwrap() {
+        let target = std::fs::read_link(open.unwrap().path()).unwrap_or_default();
+        let target = target.to_string_lossy().into_owned();
+        assert!(!target.starts_with("socket:") && !target.ends_with(".gguf"), "{target} is open");
+    }
     assert!(
         read("limits").lines().any(|l| l.starts_with("Max core file size") && l.contains(" 0 "))
     );

@@ -36,7 +36,6 @@ use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::generation::{Role, Usage};
 use crate::engines::reranking::Reranker;
-use crate::store::Reader;
 
 /// Passages looked at when the request does not say how many.
 pub const TOP_USUAL: usize = 8;

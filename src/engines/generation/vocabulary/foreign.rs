@@ -90,7 +90,10 @@ fn take_prefix(file: &mut Value) -> Prefix {
                     let adds = one.get("add_prefix_space").and_then(Value::as_bool);
                     let adds = scheme.map_or(adds.unwrap_or(true), |scheme| scheme != "never");
                     if adds {
-                        found = Prefix::UnlessThere;
+                        found = match scheme {
+                            Some("first") => Prefix::AtStart,
+                            _ => Prefix::UnlessThere,
+                        };
                     }
                     set(one, "prepend_scheme", Value::String("never".into()));
                     if let Some(object) = one.as_object_mut() {
