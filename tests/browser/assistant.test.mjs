@@ -65,7 +65,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
 
   before(async () => {
     [fr, en] = [await words("fr"), await words("en")];
-    box = await startBox();
+    box = await startBox({ bare: true });
     await good("POST", "/setup", {
       ...ADMIN, token: box.token, site: "Dépôt de Lyon-Vénissieux", language: "fr", time_zone: "Europe/Paris", colour: "#a3491c",
       display_name: "Claire Martin",
