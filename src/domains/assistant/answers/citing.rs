@@ -282,9 +282,9 @@ mod tests {
         for piece in chars.chunks(size.max(1)) {
             shown.push_str(&citer.push(&piece.iter().collect::<String>()));
         }
-        let (rest, cited) = citer.finish();
-        shown.push_str(&rest);
-        (shown, cited)
+        let (last, found) = citer.finish();
+        shown.push_str(&last);
+        (shown, found)
     }
 
     /// The text without its citations and blanks.
