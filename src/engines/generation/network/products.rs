@@ -97,8 +97,11 @@ pub(super) use wide::tile;
     clippy::indexing_slicing,
     reason = "every index counts the rows that the arrays are as long as"
 )]
-    #[cfg_attr(not(test), expect(clippy::wildcard_imports, reason = "the instructions' names are their own"))]
-    #[expect(clippy::wildcard_imports, reason = "the instructions' names are their own")]
+mod wide {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::wildcard_imports, reason = "the instructions' names are their own")
+    )]
     use std::arch::x86_64::*;
 
     use super::{COLUMNS, Eighths, Layout, ROWS, TOGETHER, Target};
