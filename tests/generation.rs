@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, error::TryRecvError, unbounded_channe
 /// A real, tiny, trained model; its sources say where it is from.
 const STORIES: &str = "stories260K-f16.gguf";
 /// No test waits longer than this for the next word.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const START: &str = "Once upon a time";
 /// What an independent implementation writes behind it, always the likeliest token.
 const STORY: &str = ", there was a little girl named Lily. She loved to play outside in the park. \
@@ -25,7 +25,7 @@ const STORY: &str = ", there was a little girl named Lily. She loved to play out
     said, \"Lily, let's go to the park.\" Lily was sad and didn't know what to do. She said, \"I want \
     to play with your ball, but I can't find it.\"\nLily was sad and didn't know what to do. She \
     said, \"I'm sorry, Lily. I didn't know what to do.\"\nLily didn't want to help her mom, so she \
-    said, \"I'";
+    said, \"I";
 
 /// The model of the shared test data; none, with the reason printed, where it is not there.
 fn stories() -> Option<Runnable> {
@@ -469,7 +469,11 @@ fn the_child_keeps_out_of_everybodys_way() {
         line.trim().to_owned()
     };
     assert_eq!((line("Seccomp:"), line("NoNewPrivs:")), ("2".into(), "1".into()));
-    assert_eq!(std::fs::read_dir(format!("/proc/{child}/fd")).unwrap().count(), 3);
+    for open in std::fs::read_dir(format!("/proc/{child}/fd")).unwrap() {
+        let target = std::fs::read_link(open.unwrap().path()).unwrap_or_default();
+        let target = target.to_string_lossy().into_owned();
+        assert!(!target.starts_with("socket:") && !target.ends_with(".gguf"), "{target} is open");
+    }
     assert!(
         read("limits").lines().any(|l| l.starts_with("Max core file size") && l.contains(" 0 "))
     );
@@ -520,7 +524,7 @@ fn speed(engine: &Engine, model_words: &str, at_once: usize, turn: usize) -> (f6
     let answers: Vec<Answer> = asked.into_iter().map(Asked::whole).collect();
     let first = answers.iter().map(|answer| answer.usage().prefill_ms).max().unwrap();
     let tokens: usize = answers.iter().map(|answer| answer.usage().completion_tokens).sum();
-    let decoding = begun.elapsed() - Duration::from_millis(first);
+    let decoding = begun.elapsed().checked_sub(Duration::from_millis(first)).unwrap();
     (tokens as f64 / decoding.as_secs_f64(), u128::from(first))
 }
 

@@ -18,7 +18,6 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use ilot::base::caller::Caller;
 use ilot::base::fault::Fault;
-use ilot::base::health::Level;
 use ilot::domains::assistant::generation::{Ask, Piece, Written};
 use ilot::engines::generation::{Message, Options, Prompt, Reason, Role};
 use ilot::engines::upstream::{Answer, End, Trouble, Upstream, UpstreamOptions, Way};
@@ -26,7 +25,7 @@ use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::ask::{House, get as asked_get, put};
+use crate::api::ask::{House, get as asked_get, post as asked_post, put, upload_with};
 
 /// The key that the other server lets in with.
 const KEY: &str = "sk-essai-1234";
@@ -463,7 +462,44 @@ fn a_server_that_is_down_rests_and_is_found_again() {
     house.clock.pass(Duration::from_secs(31));
     until("the server is found again", || level(&house) == "ok");
     assert_eq!(written(&house).unwrap().text, "Il était une été");
-    let _ = Level::Ok;
+}
+
+#[test]
+fn the_model_on_the_box_writes_while_the_server_is_down() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/stories260K-q8_0.gguf");
+    let Ok(bytes) = std::fs::read(&path) else {
+        eprintln!("skipped: there is no {}", path.display());
+        return;
+    };
+    let (other, folder) = (Other::start(), tempfile::tempdir().unwrap());
+    let (url, models) = (other.url(), folder.path().join("models"));
+    let (house, chef) = House::ready_with(&[
+        ("assistant.engine", "openai"),
+        ("assistant.openai.url", &url),
+        ("models.folder", models.to_str().unwrap()),
+    ]);
+    let mut form = upload_with(&[("name", "conte")], &[("w.gguf", &bytes)]);
+    "/models".clone_into(&mut form.path);
+    house.check(form.by(&chef), 201, &json!({}));
+    house.check(asked_post("/models/conte/use", &json!({})).by(&chef), 200, &json!({}));
+    house.check(put("/models/upstream/key", &json!({"key": KEY})).by(&chef), 200, &json!({}));
+    let story = || {
+        let options = Options { max_tokens: 12, temperature: 0.0, ..Options::default() };
+        let prompt = Prompt::Text("Once upon a time".into());
+        let ask = Ask { prompt, options, scope: "s".into() };
+        let generation = &house.app().desks().thinking.generation;
+        generation.write(&Caller::console("r"), ask).unwrap().whole().unwrap()
+    };
+    assert_eq!(story().model, "good-7b");
+    other.break_down(true);
+    let told = story();
+    assert_eq!((told.model.as_str(), told.reason), ("conte", Some(Reason::Length)));
+    assert!(told.text.starts_with(", there was a"), "{}", told.text);
+    let detail = house.ask(asked_get("/health/detail").by(&chef)).json();
+    let part = &detail["parts"]["assistant"];
+    assert_eq!(part["level"], "reduced");
+    assert!(part["detail"].as_str().unwrap().starts_with("conte on this box writes"), "{part}");
+    house.check(asked_get("/health"), 200, &json!({"llm": "conte"}));
 }
 
 #[test]

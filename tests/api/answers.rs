@@ -250,3 +250,34 @@ fn what_cannot_be_asked_is_refused() {
     let nothing = json!({"question": "Pause ?", "regenerate": true});
     desk.house.refuses(post("/rag/answer", &nothing).by(&desk.admin), 409, "nothing_to_regenerate");
 }
+
+#[test]
+fn a_model_whose_words_no_paper_bears_out_is_not_heard() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data/stories260K-q8_0.gguf");
+    let Ok(bytes) = std::fs::read(&path) else {
+        println!("skipped: there is no {}", path.display());
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let models = folder.path().join("models").display().to_string();
+    let (house, admin) = House::ready_with(&[("models.folder", &models), ("assistant.slots", "1")]);
+    house.send(&admin, "regles", &[("pauses.md", BREAKS.as_bytes())]);
+    house.settle(&admin);
+    let mut form = super::ask::upload_with(&[("name", "conte")], &[("conte.gguf", &bytes)]);
+    "/models".clone_into(&mut form.path);
+    house.check(form.by(&admin), 201, &json!({}));
+    house.check(post("/models/conte/use", &json!({})).by(&admin), 200, &json!({}));
+    let question = json!({"question": "Combien dure le repos journalier ?"});
+    let answer = house.check(post("/rag/answer", &question).by(&admin), 200, &json!({}));
+    assert_eq!(answer["origin"], "extract", "{answer}");
+    assert!(text(&answer).contains("onze heures"), "{answer}");
+    assert_eq!(cited_paths(&answer).first().map(String::as_str), Some("pauses.md"));
+    let heard = events(&house, post("/rag/answer", &question).by(&admin));
+    let spoken: String = heard
+        .iter()
+        .filter(|(name, _)| name == "token")
+        .map(|(_, body)| body["text"].as_str().unwrap())
+        .collect();
+    assert_eq!(json!(spoken), answer["answer"], "nothing of the tale was shown: {heard:?}");
+}

@@ -4,6 +4,7 @@ use ilot::base::caller::{Caller, Right, Rights, Who};
 use ilot::base::fault::Fault;
 use ilot::base::id::Id;
 use ilot::domains::assistant::conversations::{Conversations, MAX_EARLIER, Said};
+use ilot::domains::assistant::history::{Filter, Part};
 use ilot::domains::assistant::records::talk::{Citation, EVENTS, Origin, Outcome, PROMPTS, TURNS};
 use ilot::domains::assistant::records::{DOCUMENTS, Document};
 use ilot::domains::identity::records::USERS_BY_LOGIN;
@@ -261,12 +262,19 @@ fn cited_words_are_shown_only_while_they_may_be_read() {
         ..house.asker("chef")
     };
     let history = &house.app().desks().thinking.history;
-    let part = ilot::domains::assistant::history::Part { offset: 0, limit: 9 };
+    let part = Part { offset: 0, limit: 9 };
     let seen = |caller: &Caller| {
-        history.list(caller, &Default::default(), part).unwrap().items[0].payload.clone()
+        history.list(caller, &Filter::default(), part).unwrap().items[0].payload.clone()
     };
     assert_eq!((&seen(&chief)["answer"], &seen(&chief)["closed"]), (&Value::Null, &json!(true)));
     assert_eq!(seen(&house.asker("anna"))["answer"], "Onze heures [1].");
+    let finds = |caller: &Caller, words: &str| {
+        let filter = Filter { text: Some(words.into()), ..Filter::default() };
+        history.list(caller, &filter, part).unwrap().total
+    };
+    // Nor is it found by the words that are veiled.
+    assert_eq!((finds(&chief, "onze heures"), finds(&chief, "le repos")), (0, 1));
+    assert_eq!(finds(&house.asker("anna"), "onze heures"), 1);
     close(true);
     assert_eq!(seen(&chief)["answer"], "Onze heures [1].");
     assert_eq!(cited()["gone"], false);

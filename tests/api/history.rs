@@ -342,6 +342,12 @@ fn a_replay_comes_line_by_line_or_as_a_whole() {
     house.refuses(post("/history/replay", &json!({"ids": [99]})).by(&admin), 404, "not_found");
 }
 
+/// What this thread has used of the processor.
+fn burnt() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(u64::try_from(time.tv_sec).unwrap(), u32::try_from(time.tv_nsec).unwrap())
+}
+
 /// 100,000 events, of which each of ten users has a tenth.
 #[test]
 fn a_long_history_is_looked_through_quickly() {
@@ -372,10 +378,11 @@ fn a_long_history_is_looked_through_quickly() {
     ] {
         // The first look is journaled.
         assert_eq!(history.list(caller, filter, part).unwrap().total, total, "{what}");
-        let began = Instant::now();
+        let (began, burnt) = (Instant::now(), burnt());
         history.list(caller, filter, part).unwrap();
-        let took = began.elapsed();
-        println!("100,000 events, {what}: {took:?}");
-        assert!(took < Duration::from_secs(5), "{what} took {took:?}");
+        // The machine may be busy with others: what this thread burnt itself is the figure.
+        let (took, burnt) = (began.elapsed(), self::burnt().saturating_sub(burnt));
+        println!("100,000 events, {what}: {burnt:?} of processor time, {took:?}");
+        assert!(burnt < Duration::from_secs(2), "{what} took {burnt:?}");
     }
 }

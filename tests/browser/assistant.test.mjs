@@ -14,6 +14,9 @@ const RULE = "Après quatre heures et demie de conduite, le conducteur prend une
 const QUESTION = "Quelle pause le conducteur prend-il après quatre heures et demie de conduite ?";
 const FOREIGN = "Quelle est la recette du clafoutis aux cerises ?";
 
+/** A file that says it has two tensors, and ends there. */
+const CUT = Buffer.concat([Buffer.from("GGUF"), Buffer.from(Uint32Array.of(3, 2, 0, 2, 0).buffer)]);
+
 /** Its rule lies screens below its beginning. */
 function handbook() {
   const filler = (part) =>
@@ -62,7 +65,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
 
   before(async () => {
     [fr, en] = [await words("fr"), await words("en")];
-    box = await startBox();
+    box = await startBox({ bare: true });
     await good("POST", "/setup", {
       ...ADMIN, token: box.token, site: "Dépôt de Lyon-Vénissieux", language: "fr", time_zone: "Europe/Paris", colour: "#a3491c",
       display_name: "Claire Martin",
@@ -86,7 +89,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
       assert.ok(waited < 60_000, "the document was not read");
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
-    ({ browser, context, page, misdeeds } = await open({}, { box: box.url, refusals: [400, 401, 403, 404, 409] }));
+    ({ browser, context, page, misdeeds } = await open({}, { box: box.url, refusals: [401, 403, 404, 422] }));
     await enter(page, ADMIN.username, ADMIN.password);
   });
   after(async () => {
@@ -229,7 +232,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     await page.waitForURL(/q=clafoutis/);
     await page.getByRole("button", { name: new RegExp(QUESTION.slice(0, 20)) }).first().waitFor({ state: "detached" });
     await page.getByRole("button", { name: /clafoutis/ }).first().click();
-    await dialog().getByText(FOREIGN).waitFor();
+    await dialog().getByText(FOREIGN).first().waitFor();
     await wellMade("an event");
     await button(fr.close, dialog()).click();
     await button(fr["documents.unfilter"]).click();
@@ -237,7 +240,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     await rows.first().check();
     await page.getByRole("button", { name: say("history.replaySome.one", { n: 1 }) }).click();
     const replays = page.getByRole("region", { name: fr["history.replayTitle"] });
-    await replays.getByText(fr["history.same"]).waitFor({ timeout: 30_000 });
+    await replays.getByText(fr["history.same"], { exact: true }).waitFor({ timeout: 30_000 });
     await wellMade("a replay");
     const [file] = await Promise.all([page.waitForEvent("download"), button(fr["history.json"]).click()]);
     const chunks = [];
@@ -274,7 +277,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     await visit("/ui/admin/models");
     await page.getByText(fr["models.emptyTitle"]).waitFor();
     await wellMade("models, none yet");
-    await page.getByLabel(fr["models.pick"]).setInputFiles({ name: "faux.gguf", mimeType: "application/octet-stream", buffer: Buffer.from("GGUF, mais rien de plus") });
+    await page.getByLabel(fr["models.pick"]).setInputFiles({ name: "faux.gguf", mimeType: "application/octet-stream", buffer: CUT });
     await page.getByRole("alert").getByText(fr["fault.model_damaged"]).waitFor();
     await wellMade("a refused model");
     await page.getByText(fr["models.emptyTitle"]).waitFor();
@@ -283,7 +286,8 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
   test("a model is added, used, answers, and is removed", { skip: NO_MODEL }, async () => {
     await visit("/ui/admin/models");
     await page.getByLabel(fr["models.pick"]).setInputFiles({ name: "stories.gguf", mimeType: "application/octet-stream", buffer: await readFile(MODEL) });
-    const model = page.locator("main article").first();
+    // A model that finds by meaning may stand beside it.
+    const model = page.locator("main article").filter({ hasText: "stories" });
     await model.waitFor({ timeout: 30_000 });
     await model.locator("summary").click();
     await model.getByText("llama", { exact: true }).waitFor();

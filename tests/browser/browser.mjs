@@ -1,6 +1,6 @@
 // What every browser test leans on: the browser, the box it visits, the words of the pages, and what must never happen.
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -71,10 +71,16 @@ export async function open(options = {}, { box = BOX, refusals = [401] } = {}) {
   return { browser, context, page, misdeeds };
 }
 
-/** A box of one's own in an empty folder, for tests that would disturb the shared one; `stop` ends it. */
-export async function startBox() {
+/**
+ * A box of one's own in an empty folder, for tests that would disturb the shared one; `stop` ends it. With `bare` it has
+ * an empty folder for its models as well.
+ */
+export async function startBox({ bare = false } = {}) {
   const folder = await mkdtemp(join(tmpdir(), "ilot-browser-"));
-  const child = spawn(process.env.ILOT_BIN, ["serve", "--data", folder, "--http", "127.0.0.1:0", "--https", "off", "--planb", "off"], { stdio: "ignore" });
+  const models = join(folder, "models");
+  if (bare) await mkdir(models);
+  const door = ["--http", "127.0.0.1:0", "--https", "off", "--planb", "off"];
+  const child = spawn(process.env.ILOT_BIN, ["serve", "--data", folder, ...door, ...(bare ? ["--models", models] : [])], { stdio: "ignore" });
   let over = false;
   const gone = new Promise((resolve) => child.once("exit", resolve)).then(() => (over = true));
   const stop = async () => {

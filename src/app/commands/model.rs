@@ -87,7 +87,7 @@ impl Work {
 
 pub(super) fn run(place: &Place, verb: Verb) -> Result<Exit, Fault> {
     match verb {
-        Verb::Add { path, name, all, and_use } => add(place, &path, name, all, and_use),
+        Verb::Add { path, name, all, and_use } => add(place, &path, name.as_deref(), all, and_use),
         Verb::List => list(place),
         Verb::Inspect { model } => inspect(place, &model),
         Verb::Remove { name, force } => {
@@ -113,7 +113,7 @@ pub(super) fn run(place: &Place, verb: Verb) -> Result<Exit, Fault> {
 fn add(
     place: &Place,
     path: &Path,
-    name: Option<String>,
+    name: Option<&str>,
     all: bool,
     and_use: bool,
 ) -> Result<Exit, Fault> {
@@ -132,8 +132,8 @@ fn add(
     let console = Console::connect(place)?;
     let mut models = Vec::with_capacity(found.len());
     for one in &found {
-        let name = name.clone().unwrap_or_else(|| one.name.clone());
-        models.push(bring::bring(&console, one, &name, place.json)?);
+        let name = name.unwrap_or(&one.name);
+        models.push(bring::bring(&console, one, name, place.json)?);
     }
     let used = models.last().filter(|_| and_use).map(|model| tell::word(model, "name").to_owned());
     if let Some(name) = &used {

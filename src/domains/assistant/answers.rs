@@ -36,7 +36,6 @@ use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::engines::generation::{Role, Usage};
 use crate::engines::reranking::Reranker;
-use crate::store::Reader;
 
 /// Passages looked at when the request does not say how many.
 pub const TOP_USUAL: usize = 8;
@@ -170,13 +169,12 @@ impl Answers {
             }
         };
         let said = said(&reply, took_ms);
-        let turn = match &opened {
-            Some(opened) => Some(self.conversations.finish(caller, opened, said)?),
-            None => {
-                let collection = asked.collection.as_deref();
-                self.conversations.note_answer(caller, &asked.question, collection, &said)?;
-                None
-            }
+        let turn = if let Some(opened) = &opened {
+            Some(self.conversations.finish(caller, opened, said)?)
+        } else {
+            let collection = asked.collection.as_deref();
+            self.conversations.note_answer(caller, &asked.question, collection, &said)?;
+            None
         };
         Ok(Told {
             citations: reply.numbers.into_iter().collect(),

@@ -304,7 +304,7 @@ impl Generation {
     pub fn open(
         ground: &Ground,
         settings: GenerationSettings,
-        models: Models,
+        models: &Models,
     ) -> Result<Self, Fault> {
         let engine = Engine::new(EngineOptions {
             program: ground.program.clone(),

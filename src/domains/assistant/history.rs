@@ -41,9 +41,9 @@ const LOOKS_MAX: usize = 1_000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HistorySettings {
-    /// How long an event is kept, days.
+    /// How long an event is kept, days; 0 keeps none beyond the next minute.
     pub days: u32,
-    /// How much the history may weigh, MiB; the oldest goes first.
+    /// How much the history may weigh, MiB; the oldest goes first, and with 0 all of it.
     pub max_mib: u64,
 }
 

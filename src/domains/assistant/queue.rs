@@ -89,12 +89,11 @@ impl<T> Queue<T> {
         let ticket = Ticket(self.next);
         self.next += 1;
         let waiting = Waiting { ticket, item, told: None };
-        match line.and_then(|at| self.lines.get_mut(at)) {
-            Some(line) => line.waiting.push_back(waiting),
-            None => {
-                let waiting = VecDeque::from([waiting]);
-                self.lines.push_back(Line { user: user.to_owned(), waiting });
-            }
+        if let Some(line) = line.and_then(|at| self.lines.get_mut(at)) {
+            line.waiting.push_back(waiting);
+        } else {
+            let waiting = VecDeque::from([waiting]);
+            self.lines.push_back(Line { user: user.to_owned(), waiting });
         }
         Ok(ticket)
     }

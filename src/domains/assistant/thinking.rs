@@ -77,7 +77,7 @@ impl Thinking {
     ) -> Result<Self, Fault> {
         let history = History::open(ground, settings.history.clone());
         let models = Models::open(ground)?;
-        let generation = Generation::open(ground, settings.generation.clone(), models.clone())?;
+        let generation = Generation::open(ground, settings.generation.clone(), &models)?;
         let conversations = Conversations::open(ground, history.clone());
         let prompts = Prompts::open(ground);
         let answers = Answers::open(

@@ -94,7 +94,7 @@ struct WordStream<'a> {
     token: Token,
 }
 
-fn is_mark(c: char) -> bool {
+pub(super) fn is_mark(c: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&c)
 }
 

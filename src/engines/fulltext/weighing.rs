@@ -5,12 +5,61 @@ use std::collections::BTreeSet;
 use tantivy::{Searcher, Term};
 
 use super::FullText;
-use super::analysis::terms;
+use super::analysis::{is_mark, terms};
 use super::asked::{self, Place};
 use super::schema::Tongue;
 use super::search::{FUZZY_LETTERS_MIN, FUZZY_WEIGHT, Filter, WORDS_MAX, Within, near};
 use crate::base::fault::Fault;
 use crate::base::tasks::caught;
+
+/// Words that ask and that no stop list of these languages holds: an answer seldom repeats them.
+const ASKING: &[&str] = &[
+    "quel",
+    "quelle",
+    "quels",
+    "quelles",
+    "comment",
+    "pourquoi",
+    "combien",
+    "quand",
+    "où",
+    "qui",
+    "que",
+    "quoi",
+    "lequel",
+    "laquelle",
+    "lesquels",
+    "lesquelles",
+    "est",
+    "sont",
+    "what",
+    "how",
+    "when",
+    "where",
+    "who",
+    "whom",
+    "whose",
+    "why",
+    "which",
+    "do",
+    "does",
+    "did",
+    "can",
+    "could",
+    "should",
+    "many",
+    "much",
+    "was",
+    "were",
+    "wie",
+    "wer",
+    "wann",
+    "wo",
+    "warum",
+    "welche",
+    "welcher",
+    "welches",
+];
 
 /// A word of a question, as one language reads it.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +107,8 @@ impl FullText {
             .iter()
             .take(WORDS_MAX)
             .filter(|clause| !clause.excluded && clause.place == Place::Anywhere)
-            .flat_map(|clause| self.terms(&clause.text, language));
+            .flat_map(|clause| telling(&clause.text))
+            .flat_map(|word| self.terms(word, language));
         self.weigh(wanted, language, filter, true)
     }
 
@@ -102,6 +152,14 @@ impl FullText {
             terms.into_iter().map(weigh).collect::<tantivy::Result<_>>().map_err(broken)
         })
     }
+}
+
+/// The words of a text but for those that ask.
+fn telling(text: &str) -> impl Iterator<Item = &str> {
+    let asks = |word: &&str| ASKING.contains(&word.to_lowercase().as_str());
+    // An accent that follows its letter belongs to the word.
+    text.split(|c: char| !c.is_alphanumeric() && !is_mark(c))
+        .filter(move |word| !word.is_empty() && !asks(word))
 }
 
 /// How many passages within the collections hold a term.

@@ -151,6 +151,10 @@ impl Engine {
     /// # Errors
     /// `model_missing`; what an earlier loading of this model ended with; `prompt_too_large`;
     /// `generation_failed` when no process can be had.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a job is given away, though it may be sent twice"
+    )]
     pub fn start(&self, job: Job, events: UnboundedSender<Event>) -> Result<Running, Fault> {
         let (child, job) = self.0.order(|held, number| {
             held.jobs.insert(number, events.clone());

@@ -170,7 +170,7 @@ mod tests {
         };
         let mut line = Vec::new();
         write(&mut line, &order).unwrap();
-        assert_eq!(line.iter().filter(|b| **b == b'\n').count(), 1);
+        assert_eq!(line.split(|b| *b == b'\n').count(), 2, "one line");
         assert_eq!(read::<Order>(&mut line.as_slice()).unwrap(), Some(order));
         assert_eq!(read::<Order>(&mut [].as_slice()).unwrap(), None);
         assert!(read::<Order>(&mut b"{\"load\":1}\n".as_slice()).is_err());

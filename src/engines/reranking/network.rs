@@ -14,7 +14,7 @@ const PAIRS_AT_ONCE: usize = 8;
 const BYTES_PER_TOKEN_MAX: usize = 32;
 
 enum Body {
-    Bert { model: bert::BertModel, pooler: Linear, classifier: Linear },
+    Bert { model: Box<bert::BertModel>, pooler: Linear, classifier: Linear },
     XlmRoberta(Box<xlm_roberta::XLMRobertaForSequenceClassification>),
 }
 
@@ -125,7 +125,7 @@ impl Network {
 fn bert_body(vb: &VarBuilder, config: &bert::Config) -> Result<Body> {
     let width = config.hidden_size;
     Ok(Body::Bert {
-        model: bert::BertModel::load(vb.pp("bert"), config)?,
+        model: Box::new(bert::BertModel::load(vb.pp("bert"), config)?),
         pooler: linear(width, width, vb.pp("bert.pooler.dense"))?,
         classifier: linear(width, 1, vb.pp("classifier"))?,
     })

@@ -1,6 +1,7 @@
 //! A judge with small weights drawn here, against a plain forward pass of each pair alone.
 
 use std::collections::HashMap;
+use std::fmt::Write;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
@@ -105,7 +106,7 @@ fn install(folder: &Path, architecture: &str, config: &str, weights: &[u8]) {
     {
         fs::write(folder.join(name), bytes).unwrap();
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
-        card.push_str(&format!("[[files]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n"));
+        let _ = write!(card, "[[files]]\nname = \"{name}\"\nsha256 = \"{hash}\"\n");
     }
     fs::write(folder.join(CARD_FILE), card).unwrap();
 }
@@ -150,8 +151,8 @@ fn a_bert_judge_scores_a_batch_as_each_pair_alone() {
         let (ids, kinds) = pair("le repos", passage);
         let states = model.forward(&ids, &kinds, None).unwrap();
         let first = states.get_on_dim(1, 0).unwrap().contiguous().unwrap();
-        let pooled = pooler.forward(&first).unwrap().tanh().unwrap();
-        logistic(&classifier.forward(&pooled).unwrap())
+        let squeezed = pooler.forward(&first).unwrap().tanh().unwrap();
+        logistic(&classifier.forward(&squeezed).unwrap())
     });
     agree(&judge, "le repos", &plain);
 }

@@ -140,11 +140,12 @@ impl Body {
                     None => incoming.frame().await,
                 };
                 match frame.transpose() {
-                    Ok(Some(frame)) => match frame.into_data() {
-                        Ok(bytes) => return Ok(Some(bytes)),
-                        // Trailers say nothing here.
-                        Err(_) => {}
-                    },
+                    // Trailers say nothing here.
+                    Ok(Some(frame)) => {
+                        if let Ok(bytes) = frame.into_data() {
+                            return Ok(Some(bytes));
+                        }
+                    }
                     Ok(None) => return Ok(None),
                     Err(e) => return Err(failed("It broke off within an answer.").because(e)),
                 }

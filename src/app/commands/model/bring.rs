@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use axum::body::{Body, Bytes};
 use hyper::{Method, Request};
@@ -42,7 +42,7 @@ pub(super) fn bring(
     let files: Vec<&Path> = [Some(&found.weights), found.tokenizer.as_ref()]
         .into_iter()
         .flatten()
-        .map(|p| p.as_path())
+        .map(PathBuf::as_path)
         .collect();
     let mut bytes = 0;
     let mut opened = Vec::with_capacity(files.len());

@@ -41,9 +41,8 @@ pub(super) fn list(listed: &Value) {
             show::bytes(number(model, "bytes")),
             what.join(", "),
         );
-        for needs in
-            model.get("memory").filter(|needs| needs.get("fits") == Some(&Value::Bool(false)))
-        {
+        let too_much = |needs: &&Value| needs.get("fits") == Some(&Value::Bool(false));
+        if let Some(needs) = model.get("memory").filter(too_much) {
             let (total, context) =
                 (show::bytes(number(needs, "total")), number(needs, "context_tokens"));
             println!(
@@ -160,9 +159,13 @@ fn summary(card: &Value) -> String {
 fn slowness(card: &Value) {
     let note = word(card, "note");
     match word(card, "speed") {
-        "slow" => println!("! it will be slow: {note}"),
-        "repacked" => println!("  it is repacked while it is loaded: {note}"),
-        _ if !note.is_empty() => println!("  {note}"),
+        "slow" => println!("! it will be slow on this machine"),
+        "repacked" => {
+            println!("  it is laid out anew while it is loaded, and takes more memory then");
+        }
         _ => {}
+    }
+    if !note.is_empty() {
+        println!("  {note}");
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::super::generation::Ask;
 use super::super::records::talk::{Citation, Origin, Outcome};
 use super::super::search::{Answer, QUERY_MAX, Question, Scales};
+use super::citing::Cited;
 use super::extracting::{self, Extract, Meaning, Terms};
 use super::following_up::{self, Before, Words, is_question_word};
 use super::packing::{Source, pack};
@@ -151,10 +152,10 @@ impl Answers {
         if found.is_empty() || strength.is_weak() {
             return Ok(setting.not_found(found));
         }
-        self.from_passages(&setting, &question.query, found)
+        self.out_of_passages(&setting, &question.query, found)
     }
 
-    fn from_passages(
+    fn out_of_passages(
         &self,
         setting: &Setting<'_>,
         query: &str,
@@ -165,26 +166,22 @@ impl Answers {
         setting
             .listener
             .hear(Step::Sources { sources: sources.clone(), searched_for: setting.whole.clone() });
-        let mut failure = None;
         if room.can_write && !setting.listener.is_gone() {
-            match self.written(setting, &sources, &room) {
+            let failure = match self.written(setting, &sources, &room) {
                 Ok(written) if written.shown => return Ok(setting.grounded(written, sources)),
                 Ok(written) if written.outcome == Some(Outcome::Stopped) => {
-                    return Ok(
-                        setting.grounded(Written { cited: Default::default(), ..written }, sources)
-                    );
+                    // Nothing of it was shown, so nothing of it is kept.
+                    let nothing = Written { cited: Cited::default(), ..written };
+                    return Ok(setting.grounded(nothing, sources));
                 }
                 Ok(written) if wording::says_not_found(&written.cited.text, setting.language) => {
                     return Ok(setting.model_found_nothing(written, sources));
                 }
-                Ok(written) => failure = written.fault,
-                Err(fault) => failure = Some(fault),
-            }
-            if let Some(fault) = &failure {
-                tracing::warn!(
-                    code = fault.code,
-                    "no model wrote, so the papers' own words answer: {fault}"
-                );
+                Ok(written) => written.fault,
+                Err(fault) => Some(fault),
+            };
+            if let Some(fault) = failure {
+                tracing::warn!(code = fault.code, "the papers' own words answer: {fault}");
             }
         }
         self.extracted(setting, query, sources)

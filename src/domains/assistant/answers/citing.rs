@@ -5,6 +5,7 @@
 //! sentence that ends without any gets the number of the source that holds its words.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use super::super::passages::goes_on;
 
@@ -131,7 +132,7 @@ impl<S: Support> Citer<S> {
             self.done.text.push(next);
             rest = rest.get(next.len_utf8()..).unwrap_or_default();
         }
-        self.pending = rest.to_owned();
+        rest.clone_into(&mut self.pending);
         self.done.text.get(before..).unwrap_or_default().to_owned()
     }
 
@@ -150,7 +151,8 @@ impl<S: Support> Citer<S> {
             self.done.text.push(' ');
         }
         for number in known {
-            self.done.text.push_str(&format!("[{number}]"));
+            // Writing into a string cannot fail.
+            let _ = write!(self.done.text, "[{number}]");
             self.done.citations.insert(number);
         }
         self.has_mark = true;
@@ -280,9 +282,9 @@ mod tests {
         for piece in chars.chunks(size.max(1)) {
             shown.push_str(&citer.push(&piece.iter().collect::<String>()));
         }
-        let (rest, cited) = citer.finish();
-        shown.push_str(&rest);
-        (shown, cited)
+        let (last, found) = citer.finish();
+        shown.push_str(&last);
+        (shown, found)
     }
 
     /// The text without its citations and blanks.

@@ -64,7 +64,7 @@ impl Source {
     }
 
     /// Takes in what follows it.
-    fn append(&mut self, next: Self) {
+    fn append(&mut self, next: &Self) {
         self.text.push_str("\n\n");
         self.text.push_str(&next.text);
         self.end = next.end;
@@ -138,10 +138,10 @@ fn joined(sources: Vec<Source>) -> Vec<Source> {
         {
             let mut other = joined.remove(at);
             if other.touches(&source) {
-                other.append(source);
+                other.append(&source);
                 source = other;
             } else {
-                source.append(other);
+                source.append(&other);
             }
             place = place.min(at);
         }

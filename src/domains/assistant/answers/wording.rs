@@ -2,18 +2,41 @@
 
 use crate::engines::language::{Language, detect};
 
-/// Words that a short question in French is known by; a longer one is known by its letters.
-const FRENCH: &[&str] = &[
-    "le", "la", "les", "l", "des", "du", "de", "d", "un", "une", "est", "sont", "qui", "que", "qu",
-    "quoi", "quel", "quelle", "quels", "quelles", "comment", "pourquoi", "combien", "où", "quand",
-    "et", "ou", "à", "au", "aux", "dans", "pour", "avec", "il", "elle", "on", "nous", "faut",
-    "peut", "doit", "ce", "cette",
-];
-/// The same in English.
-const ENGLISH: &[&str] = &[
-    "the", "a", "an", "is", "are", "was", "were", "of", "what", "how", "when", "where", "who",
-    "whom", "why", "which", "does", "do", "did", "can", "must", "should", "and", "or", "to", "in",
-    "on", "for", "with", "it", "its", "they", "we", "much", "many",
+/// Small words that a short question is known by; a longer one is known by its letters too.
+const SMALL_WORDS: [(Language, &str); 7] = [
+    (
+        Language::French,
+        "le la les l des du de d un une est sont qui que qu quoi quel quelle quels quelles comment \
+         pourquoi combien où quand et ou à au aux dans pour avec il elle on nous faut peut doit ce cette",
+    ),
+    (
+        Language::English,
+        "the a an is are was were of what how when where who whom why which does do did can must \
+         should and or to in on for with it its they we much many",
+    ),
+    (
+        Language::German,
+        "der die das den dem ein eine ist sind wie wer was wann wo warum welche welcher muss darf kann \
+         und oder im am von nach mit für nicht",
+    ),
+    (
+        Language::Spanish,
+        "el los las un una es son qué cómo cuándo dónde quién cuál cuánto por para del y o con debe \
+         puede se",
+    ),
+    (
+        Language::Italian,
+        "il lo gli i un una è sono che come quando dove chi quale quanto perché per di del della con \
+         deve può si",
+    ),
+    (
+        Language::Dutch,
+        "de het een is zijn hoe wat wie waar wanneer waarom welke moet mag kan en of van voor met niet",
+    ),
+    (
+        Language::Portuguese,
+        "o os as um uma é são que como quando onde quem qual quanto por para do da com deve pode se",
+    ),
 ];
 
 /// The language to answer in: the one asked for, else the question's, else `usual` (what was found, or
@@ -28,15 +51,18 @@ pub fn language(asked: Option<&str>, question: &str, usual: Option<&str>) -> Lan
         .unwrap_or(Language::French)
 }
 
-/// French or English, by the words that every sentence has.
+/// The language whose small words a question has most of; none when two have as many.
 fn by_small_words(question: &str) -> Option<Language> {
     let lower = question.to_lowercase();
     let words: Vec<&str> =
         lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    let count = |list: &[&str]| words.iter().filter(|word| list.contains(word)).count();
-    match (count(FRENCH), count(ENGLISH)) {
-        (french, english) if french > english => Some(Language::French),
-        (french, english) if english > french => Some(Language::English),
+    let count = |small: &str| {
+        words.iter().filter(|word| small.split_whitespace().any(|known| known == **word)).count()
+    };
+    let mut counts = SMALL_WORDS.map(|(language, small)| (count(small), language));
+    counts.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    match counts {
+        [(first, language), (second, _), ..] if first > second => Some(language),
         _ => None,
     }
 }

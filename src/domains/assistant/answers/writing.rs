@@ -152,17 +152,17 @@ pub fn take(
             }
         }
     }
-    let (rest, cited) = citer.finish();
+    let (rest, outcome) = citer.finish();
     if written.fault.is_some() && written.shown {
         written.outcome = Some(Outcome::Failed);
     }
-    if cited.supported > 0 && written.outcome.is_some() {
+    if outcome.supported > 0 && written.outcome.is_some() {
         held.push_str(&rest);
         if !held.is_empty() {
             written.shown |= listener.hear(Step::Token(held));
         }
     }
-    written.cited = cited;
+    written.cited = outcome;
     written
 }
 

@@ -102,6 +102,8 @@ struct Sieve<'f> {
     filter: &'f Filter,
     whose: &'f Whose,
     needle: Option<Needle>,
+    /// Whether words may stand where the caller may not see them.
+    veils: bool,
 }
 
 impl Sieve<'_> {
@@ -112,9 +114,8 @@ impl Sieve<'_> {
 
     fn fits(&mut self, event: &Glance<'_>) -> bool {
         let filter = self.filter;
-        let kind = |wanted: &str| match wanted.ends_with('.') {
-            true => event.kind.starts_with(wanted),
-            false => event.kind == wanted,
+        let kind = |wanted: &str| {
+            event.kind == wanted || (wanted.ends_with('.') && event.kind.starts_with(wanted))
         };
         let user = match self.whose {
             Whose::Everybody => true,
@@ -131,6 +132,21 @@ impl Sieve<'_> {
                 .as_mut()
                 .is_none_or(|needle| needle.is_in(event.kind) || needle.is_in(event.payload))
     }
+
+    /// Whether the words still stand in what the caller may see of an event that fits: else whoever looks
+    /// for words would learn from what is found what an answer says that is closed to them.
+    fn shows(
+        &mut self,
+        view: &View,
+        caller: &Caller,
+        number: u64,
+        row: &[u8],
+    ) -> Result<bool, Fault> {
+        let Some(needle) = self.needle.as_mut().filter(|_| self.veils) else { return Ok(true) };
+        let mut seen = Seen::of(number, Event::decode(row)?);
+        veil(view, caller, &mut seen)?;
+        Ok(needle.is_in(&seen.event.kind) || needle.is_in(&seen.payload.to_string()))
+    }
 }
 
 impl History {
@@ -144,8 +160,9 @@ impl History {
         let whose = about(caller, filter)?;
         let listed = self.store.read(|view| {
             let needle = filter.text.as_deref().and_then(Needle::of);
-            let sieve = Sieve { filter, whose: &whose, needle };
-            let mut listed = walk(view, sieve, part)?;
+            let veils = needle.is_some() && Gate::at(view, caller).readable()?.is_some();
+            let sieve = Sieve { filter, whose: &whose, needle, veils };
+            let mut listed = walk(view, caller, sieve, part)?;
             for seen in &mut listed.items {
                 veil(view, caller, seen)?;
             }
@@ -187,7 +204,7 @@ fn is_own(caller: &Caller, whose: &Whose) -> bool {
 }
 
 /// Walks along events, newest first.
-fn walk(view: &View, mut sieve: Sieve<'_>, part: Part) -> Result<Listed, Fault> {
+fn walk(view: &View, caller: &Caller, mut sieve: Sieve<'_>, part: Part) -> Result<Listed, Fault> {
     let held = view.get(&EVENTS_HELD, &())?.unwrap_or_default();
     // How many there are in all needs no walk, and how many a user has none along their rows.
     let (user, known) = match sieve.whose {
@@ -205,7 +222,9 @@ fn walk(view: &View, mut sieve: Sieve<'_>, part: Part) -> Result<Listed, Fault> 
         left -= 1;
         // A row that is damaged hides no other.
         let glance = look::<Glance<'_>>(Event::VERSION, row);
-        if glance.is_ok_and(|glance| sieve.fits(&glance)) {
+        if glance.is_ok_and(|glance| sieve.fits(&glance))
+            && sieve.shows(view, caller, number, row)?
+        {
             listed.total += 1;
             if listed.total > part.offset as u64 && listed.total <= wanted {
                 listed.items.push(Seen::of(number, Event::decode(row)?));

@@ -196,25 +196,33 @@ impl History {
         if named > REPLAYED_MAX || which.ids.as_ref().is_some_and(Vec::is_empty) {
             return Err(wrong("ids"));
         }
-        let waiting: VecDeque<Then> = match &which.ids {
-            Some(ids) => self.store.read(|view| {
-                let each = ids.iter().map(|id| {
-                    let event = reading::event(view, caller, *id)?;
-                    Then::of(event).ok_or_else(|| Fault::not_found("answer in the history"))
-                });
-                each.collect::<Result<_, Fault>>()
-            })?,
-            None => {
-                let filter = Filter { kind: Some(ANSWERED.to_owned()), ..Filter::default() };
-                let listed = self.list(caller, &filter, Part { offset: 0, limit })?;
-                listed.items.into_iter().filter_map(Then::of).collect()
-            }
-        };
+        let waiting = self.chosen(caller, which.ids.as_deref(), limit)?;
         let own = whose(caller);
         let others = waiting.iter().filter(|then| then.event.event.user != own).count();
         let shown = json!({"events": waiting.len(), "of_others": others});
         let (who, deed) = (caller.clone(), Deed::new("history.replay", "").after(&shown));
         self.store.write_freeing(move |tx| tx.journal(&who, deed))?;
         Ok(Replaying { caller: caller.clone(), waiting, replayer })
+    }
+
+    /// The answers of these events, else the last ones, that the caller may see.
+    fn chosen(
+        &self,
+        caller: &Caller,
+        ids: Option<&[u64]>,
+        limit: usize,
+    ) -> Result<VecDeque<Then>, Fault> {
+        if let Some(ids) = ids {
+            return self.store.read(|view| {
+                let each = ids.iter().map(|id| {
+                    let event = reading::event(view, caller, *id)?;
+                    Then::of(event).ok_or_else(|| Fault::not_found("answer in the history"))
+                });
+                each.collect()
+            });
+        }
+        let filter = Filter { kind: Some(ANSWERED.to_owned()), ..Filter::default() };
+        let listed = self.list(caller, &filter, Part { offset: 0, limit })?;
+        Ok(listed.items.into_iter().filter_map(Then::of).collect())
     }
 }

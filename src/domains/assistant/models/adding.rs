@@ -14,7 +14,7 @@ use crate::base::id::Lineage;
 use crate::base::tasks::Handle;
 use crate::domains::assistant::Spooled;
 use crate::domains::assistant::records::talk::{MODELS, Model, ModelFile, Purpose};
-use crate::engines::generation::{Checked, Probe};
+use crate::engines::generation::Checked;
 use crate::store::{Deed, Reader, Tx};
 
 /// Only the owner may enter.
@@ -175,7 +175,7 @@ impl Models {
             files::bring(&incoming.file.path, &part.join(name), |bytes| entry.more(bytes))?;
         }
         entry.stage(Stage::Checking, bytes);
-        let checked = self.0.probe.check(&part)?;
+        let checked = self.look_into(entry, &part)?;
         files::sync(&part)?;
         fs::rename(&part, &folder).map_err(|e| Fault::broken("placing a model's folder", e))?;
         unfinished.0 = Some(&folder);
@@ -227,8 +227,14 @@ impl Models {
         let bytes = files::weights(&self.folder_of(name)).iter().map(|(_, bytes)| bytes).sum();
         let busy = || Fault::conflict("model_exists", "It is on its way in already.");
         let entry = self.hold(name, Stage::Checking, bytes).ok_or_else(busy)?;
-        let checked = self.0.probe.check(&self.folder_of(name))?;
+        let checked = self.look_into(&entry, &self.folder_of(name))?;
         self.let_in(caller, entry.name(), checked).map(drop)
+    }
+
+    fn look_into(&self, entry: &Entry, folder: &Path) -> Result<Checked, Fault> {
+        self.0.probe.check_with(folder, |far| {
+            entry.change(|adding| (adding.done, adding.total) = (far.hashed, far.bytes));
+        })
     }
 
     /// Puts a model that was looked into on the shelf.
@@ -243,11 +249,6 @@ impl Models {
         files.sort_by(|a, b| b.bytes.cmp(&a.bytes).then(a.name.cmp(&b.name)));
         let (name, caller) = (name.to_owned(), caller.clone());
         self.0.store.write(move |tx| let_in(tx, &caller, name, files, card))
-    }
-
-    /// The child that looks into models.
-    pub fn probe(&self) -> &Probe {
-        &self.0.probe
     }
 }
 

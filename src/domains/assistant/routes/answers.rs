@@ -58,7 +58,7 @@ struct AnswerBody {
 
 /// A passage, or several that follow one another, that an answer is made of.
 #[derive(Debug, Serialize, ToSchema)]
-struct SourceView {
+struct CitedView {
     /// The number that cites it.
     number: u32,
     /// Its document.
@@ -84,7 +84,7 @@ struct SourceView {
     end: u64,
 }
 
-impl SourceView {
+impl CitedView {
     fn of(source: &Source) -> Self {
         Self {
             number: source.number,
@@ -195,7 +195,7 @@ struct AnswerView {
     #[serde(flatten)]
     end: EndView,
     /// What it is made of, or what is nearest when the documents do not tell.
-    sources: Vec<SourceView>,
+    sources: Vec<CitedView>,
     /// What was looked for, when the question leans on what was said before.
     #[serde(skip_serializing_if = "Option::is_none")]
     searched_for: Option<String>,
@@ -229,7 +229,7 @@ async fn answer(
     respond(thinking.answers, caller, asked, &headers, |told| {
         Json(AnswerView {
             end: EndView::of(told),
-            sources: SourceView::all(&told.sources),
+            sources: CitedView::all(&told.sources),
             searched_for: told.searched_for.clone(),
         })
         .into_response()
@@ -264,7 +264,7 @@ struct ChatBody {
 
 /// A turn of a conversation, as older clients read it.
 #[derive(Debug, Serialize, ToSchema)]
-struct MessageView {
+struct ChatMessageView {
     /// Its name.
     #[schema(value_type = String, format = Uuid)]
     id: Id,
@@ -280,7 +280,7 @@ struct MessageView {
     created_at: Moment,
 }
 
-impl MessageView {
+impl ChatMessageView {
     fn of(told: &Told, role: &'static str, turn: &Turn) -> Self {
         Self {
             id: turn.id,
@@ -299,16 +299,16 @@ struct QueryView {
     #[serde(flatten)]
     end: EndView,
     /// The answer's turn; null for a caller that has no conversations (the command line).
-    answer_message: Option<MessageView>,
+    answer_message: Option<ChatMessageView>,
     /// The question's turn.
-    question_message: Option<MessageView>,
+    question_message: Option<ChatMessageView>,
     /// The answer's turn again, under its older name.
     #[schema(value_type = Option<String>, format = Uuid)]
     qa_id: Option<Id>,
     /// Always `documents`: every question is asked of the documents.
     classification: &'static str,
     /// What the answer is made of, or what is nearest.
-    search_results: Vec<SourceView>,
+    search_results: Vec<CitedView>,
     /// What was looked for, when the question leans on what was said before.
     #[serde(skip_serializing_if = "Option::is_none")]
     searched_for: Option<String>,
@@ -326,14 +326,14 @@ struct QueryView {
 impl QueryView {
     fn of(told: &Told) -> Self {
         let message =
-            |role, turn: &Option<Turn>| turn.as_ref().map(|t| MessageView::of(told, role, t));
+            |role, turn: &Option<Turn>| turn.as_ref().map(|t| ChatMessageView::of(told, role, t));
         Self {
             end: EndView::of(told),
             answer_message: message("assistant", &told.turn),
             question_message: message("user", &told.question_turn),
             qa_id: told.turn.as_ref().map(|turn| turn.id),
             classification: "documents",
-            search_results: SourceView::all(&told.sources),
+            search_results: CitedView::all(&told.sources),
             searched_for: told.searched_for.clone(),
             is_variable: false,
             latency_ms: told.took_ms,
@@ -450,7 +450,7 @@ fn event_of(step: Step) -> Event {
             event("status", &body)
         }
         Step::Sources { sources, searched_for } => {
-            let mut body = json!({"sources": SourceView::all(&sources)});
+            let mut body = json!({"sources": CitedView::all(&sources)});
             if let (Some(words), Some(body)) = (searched_for, body.as_object_mut()) {
                 body.insert("searched_for".into(), words.into());
             }

@@ -211,7 +211,7 @@ struct ReplayBody {
 
 /// One of the two answers.
 #[derive(Debug, Serialize, ToSchema)]
-struct AnswerView {
+struct ReplayedView {
     /// Its text; none when it cites what is closed to the caller now.
     answer: Option<String>,
     /// How it came about: `grounded`, `extract`, `model`, `not_found`.
@@ -231,9 +231,9 @@ struct PairView {
     /// What was asked.
     question: String,
     /// The answer of then.
-    old: AnswerView,
+    old: ReplayedView,
     /// The answer of today; none when there is none.
-    new: Option<AnswerView>,
+    new: Option<ReplayedView>,
     /// Why there is none: a fault's code.
     failure: Option<&'static str>,
     /// Whether both say the same from the same passages.
@@ -255,7 +255,7 @@ async fn compared(history: History, caller: Caller, pair: Pair) -> Result<PairVi
             Ok::<_, Fault>(cited.into_iter().map(CitationView::from).collect())
         };
         let Pair { then, new, same } = pair;
-        let old = AnswerView {
+        let old = ReplayedView {
             citations: cited(&then.citations)?,
             answer: then.answer,
             origin: then.origin,
@@ -263,7 +263,7 @@ async fn compared(history: History, caller: Caller, pair: Pair) -> Result<PairVi
         };
         let failure = new.as_ref().err().map(|fault| fault.code);
         let new = match new {
-            Ok(new) => Some(AnswerView {
+            Ok(new) => Some(ReplayedView {
                 citations: cited(&new.citations)?,
                 answer: Some(new.answer),
                 origin: Some(new.origin),

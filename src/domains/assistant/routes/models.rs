@@ -224,7 +224,6 @@ async fn remove_model(
 
 /// What a model is to do.
 #[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 struct Choosing {
     /// `language` (it writes, the usual) or `reranker` (it judges passages).
     #[serde(default = "writing")]
@@ -257,7 +256,6 @@ async fn use_model(
 
 /// The key of the server that generates for this box.
 #[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
 struct KeyBody {
     /// The key; it is kept sealed and shown to nobody.
     key: String,

@@ -79,10 +79,8 @@ impl Weights {
         let mut all = Self::default();
         for tensor in &header.tensors {
             let weights = tensor.weights();
-            let (thousandths, copies) = match wide && !borrowed {
-                true => (in_tiles(tensor), 0),
-                false => by_candle(tensor),
-            };
+            let (thousandths, copies) =
+                if wide && !borrowed { (in_tiles(tensor), 0) } else { by_candle(tensor) };
             // Its networks look tokens up among floats.
             let floats = borrowed && tensor.name == "token_embd.weight";
             let bytes = match thousandths {
@@ -131,7 +129,7 @@ fn by_candle(tensor: &TensorInfo) -> (Option<u64>, u64) {
 /// Whether candle has quick kernels for a matrix (its version 0.11 on x86-64).
 pub(super) fn is_quick_in_candle(tensor: &TensorInfo) -> bool {
     let kind = matches!(tensor.kind, TensorKind::Q4_K | TensorKind::Q6_K | TensorKind::Q8_0);
-    kind && tensor.columns() % 256 == 0 && tensor.rows() % 16 == 0
+    kind && tensor.columns().is_multiple_of(256) && tensor.rows().is_multiple_of(16)
 }
 
 /// What is kept of a token: a key and a value of each asked head in each layer. Layers that see only

@@ -38,7 +38,7 @@ pub enum TokenizerKind {
         /// Whether that way is known here; another one is taken instead.
         known: bool,
     },
-    /// Scored pieces (SentencePiece).
+    /// Scored pieces (`SentencePiece`).
     Pieces,
     /// A `tokenizer.json` beside the file.
     Beside,

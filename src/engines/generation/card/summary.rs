@@ -82,9 +82,10 @@ pub(super) fn speed(header: &Header, borrowed: bool, wide: bool) -> (Speed, Opti
     }
     if borrowed || !wide {
         let quick = share(&is_quick_in_candle);
-        return match quick + FEW_PERCENT >= 100 {
-            true => (Speed::Repacked, Some(copies())),
-            false => (Speed::Slow, Some(slow(quick, borrowed))),
+        return if quick + FEW_PERCENT >= 100 {
+            (Speed::Repacked, Some(copies()))
+        } else {
+            (Speed::Slow, Some(slow(quick, borrowed)))
         };
     }
     let grown = share(&|tensor| {

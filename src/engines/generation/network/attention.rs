@@ -29,7 +29,7 @@ pub(super) struct Query<'a> {
 }
 
 /// What a query has seen so far.
-struct Seen {
+pub(super) struct Seen {
     top: f32,
     sum: f32,
     taken: [f32; HEAD_SIZE_MAX],
@@ -111,6 +111,9 @@ fn plain_meet<const FUSED: bool>(query: &[f32], keys: &[f32], scores: &mut [f32;
     *scores = sums;
 }
 
+/// Numbers of a value that stay in registers while a page is gone through.
+const BLOCK: usize = 4 * LANES;
+
 for_this_processor! {
     /// Adds the first `count` values of a page to what was seen, each as much as its score says.
     fn take(scores: &mut [f32; PAGE], values: &[f32], count: usize, size: usize, seen: &mut Seen) = plain_take
@@ -134,7 +137,6 @@ fn plain_take<const FUSED: bool>(
     }
     seen.top = top;
     seen.sum = fma::<FUSED>(seen.sum, fade, sum);
-    const BLOCK: usize = 4 * LANES;
     let taken = seen.taken.get_mut(..size).unwrap_or_default();
     for (at, taken) in taken.chunks_mut(BLOCK).enumerate() {
         let rows = values.chunks_exact(size).zip(scores.iter()).take(count);

@@ -108,7 +108,7 @@ impl Decoder {
             norm(&mut room.normed, &x, &layer.norm, shape.epsilon);
             layer.enter(shape, &mut room)?;
             layer.ready(shape, turning, table, &mut room);
-            layer.remember(shape, number, runs, &room);
+            Layer::remember(shape, number, runs, &room);
             layer.attend(shape, number, runs, &places, &mut room);
             layer.leave(shape, &mut room, &mut x)?;
             norm(&mut room.normed, &x, &layer.inner_norm, shape.epsilon);
@@ -125,7 +125,9 @@ impl Decoder {
         for (row, token) in x.chunks_exact_mut(shape.width).zip(tokens) {
             self.tokens.row(*token, row)?;
             if (shape.embedding_scale - 1.0).abs() > f32::EPSILON {
-                row.iter_mut().for_each(|number| *number *= shape.embedding_scale);
+                for number in row.iter_mut() {
+                    *number *= shape.embedding_scale;
+                }
             }
         }
         Ok(())
@@ -291,7 +293,7 @@ impl Layer {
     }
 
     /// Puts keys and values into the texts' memories.
-    fn remember(&self, shape: &Shape, layer: usize, runs: &mut [Run<'_>], room: &Room) {
+    fn remember(shape: &Shape, layer: usize, runs: &mut [Run<'_>], room: &Room) {
         let size = shape.kv_heads * shape.head_size;
         let mut rows = room.key.chunks_exact(size).zip(room.value.chunks_exact(size));
         for run in runs {

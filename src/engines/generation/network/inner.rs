@@ -9,7 +9,7 @@ use crate::base::fault::Fault;
 
 /// A layer's feed-forward step.
 pub(super) enum Inner {
-    One(Expert),
+    One(Box<Expert>),
     Many { router: Matrix, experts: Vec<Expert>, asked: usize },
 }
 
@@ -45,11 +45,11 @@ impl Inner {
         } else {
             source.matrix(&up, 2 * inner, width)?.split(inner)?
         };
-        Ok(Self::One(Expert {
+        Ok(Self::One(Box::new(Expert {
             gate: Matrix::of(gate)?,
             up: Matrix::of(up)?,
             down: Matrix::of(source.matrix(&name("ffn_down.weight"), width, inner)?)?,
-        }))
+        })))
     }
 
     fn many(

@@ -37,17 +37,22 @@ pub(super) struct Input<'a> {
 }
 
 impl Matrix {
+    /// Lays a matrix out as this processor multiplies it best; the file's own layout goes.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "two copies of the weights would be too many"
+    )]
     pub(super) fn of(stored: Stored) -> Result<Self, Fault> {
-        Self::laid(stored, products::run_here())
+        Self::laid(&stored, products::run_here())
     }
 
     /// Lays a matrix out, in tiles where there are kernels for them.
-    pub(super) fn laid(stored: Stored, in_tiles: bool) -> Result<Self, Fault> {
-        let Stored { rows, columns, .. } = stored;
-        let tiles = if in_tiles { Tiles::of(&stored)? } else { None };
+    pub(super) fn laid(stored: &Stored, in_tiles: bool) -> Result<Self, Fault> {
+        let Stored { rows, columns, .. } = *stored;
+        let tiles = if in_tiles { Tiles::of(stored)? } else { None };
         let weights = if let Some(tiles) = tiles {
             Weights::Tiles(tiles)
-        } else if let Some(floats) = Floats::of(&stored) {
+        } else if let Some(floats) = Floats::of(stored) {
             Weights::Floats(floats)
         } else {
             let storage = QStorage::Cpu(blocks(&stored.name, stored.kind, &stored.bytes)?);
@@ -142,7 +147,9 @@ fn rounded(input: &Input<'_>) -> Vec<Eighths> {
     let places = rounded.chunks_mut(blocks.max(1) * products::TOGETHER);
     let mut pairs: Vec<_> = rows.zip(places).collect();
     if jobs < 2 {
-        pairs.iter_mut().for_each(|(rows, places)| round_to_eighths(rows, places));
+        for (rows, places) in &mut pairs {
+            round_to_eighths(rows, places);
+        }
     } else {
         crew::each(pairs, |(rows, places)| round_to_eighths(rows, places));
     }
@@ -299,7 +306,7 @@ mod tests {
             let columns = if kind.1.block_size() > 32 { 1024 } else { 896 };
             for in_tiles in [products::run_here(), false] {
                 let (stored, meant) = made(kind, 43, columns);
-                let matrix = Matrix::laid(stored, in_tiles).unwrap();
+                let matrix = Matrix::laid(&stored, in_tiles).unwrap();
                 let mut row = vec![0.0; columns];
                 matrix.row(42, &mut row).unwrap();
                 let apart = distance(&row, &meant[42 * columns..]);
@@ -329,7 +336,7 @@ mod tests {
     #[test]
     fn a_row_among_others_comes_out_as_alone() {
         let (stored, _) = made((TensorKind::Q4_K, GgmlDType::Q4K), 64, 512);
-        let matrix = Matrix::laid(stored, products::run_here()).unwrap();
+        let matrix = Matrix::laid(&stored, products::run_here()).unwrap();
         let floats = noise(11 * 512, 3);
         let mut all = vec![0.0; 11 * 64];
         let input = Input { rows: 11, columns: 512, floats: &floats };

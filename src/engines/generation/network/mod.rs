@@ -115,7 +115,7 @@ impl Network {
             Engine::Borrowed(borrowed) => return one_by_one(borrowed, parts),
         };
         let before: Vec<usize> = parts.iter().map(|part| part.cache.len()).collect();
-        let done = self.passes(decoder, parts);
+        let done = crew::within(|| self.passes(decoder, parts));
         if done.is_err() {
             for (part, before) in parts.iter_mut().zip(before) {
                 part.cache.truncate(before);

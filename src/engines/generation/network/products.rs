@@ -93,11 +93,21 @@ pub(super) struct Target {
 pub(super) use wide::tile;
 
 #[cfg(target_arch = "x86_64")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "every index counts the rows that the arrays are as long as"
+)]
 mod wide {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::wildcard_imports, reason = "the instructions' names are their own")
+    )]
     use std::arch::x86_64::*;
 
     use super::{COLUMNS, Eighths, Layout, ROWS, TOGETHER, Target};
 
+    /// How far ahead of a lone row's product its weights are asked for: it waits for memory alone.
+    const AHEAD: usize = 2048;
     const FOUR: u8 = 0;
     const SIX: u8 = 1;
     const SIX_HALVES: u8 = 2;
@@ -167,6 +177,9 @@ mod wide {
             let mut sums = [_mm512_setzero_ps(); M];
             for block in 0..blocks {
                 let rows: [*const Eighths; M] = std::array::from_fn(|row| rows[row].add(block));
+                if M == 1 {
+                    ahead(tile.wrapping_add(block * numbers + AHEAD), numbers);
+                }
                 let numbers = tile.add(block * numbers);
                 let scales = beside.add(block * scales);
                 match L {
@@ -176,10 +189,20 @@ mod wide {
                     _ => eight(numbers, scales, &rows, &mut sums),
                 }
             }
-            let mask = (0xFFFF_u32 >> (ROWS - to.columns.min(ROWS))) as u16;
+            let mask = u16::MAX >> (ROWS - to.columns.clamp(1, ROWS));
             for (row, sums) in sums.iter().enumerate() {
                 _mm512_mask_storeu_ps(to.start.add(row * to.stride), mask, *sums);
             }
+        }
+    }
+
+    /// Asks for memory that will be read soon; a place where nothing lies is no harm.
+    #[inline]
+    #[expect(unsafe_code, reason = "asking ahead reads nothing")]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn ahead(from: *const u8, bytes: usize) {
+        for line in (0..bytes).step_by(64) {
+            _mm_prefetch::<_MM_HINT_T0>(from.wrapping_add(line).cast());
         }
     }
 

@@ -63,6 +63,7 @@ impl Rotary {
     }
 
     /// Writes the cosines and then the sines of one position.
+    #[expect(clippy::cast_possible_truncation, reason = "turning needs no more than 32 bits")]
     pub(super) fn write(&self, position: usize, row: &mut [f32]) {
         let (cosines, sines) = row.split_at_mut(self.paces.len().min(row.len()));
         for ((pace, cosine), sine) in self.paces.iter().zip(cosines).zip(sines) {

@@ -1,7 +1,7 @@
 //! What a model's header says of its network: its sizes, and which of the families' variations it has.
 
 use super::super::faults::{damaged, unsupported};
-use super::super::header::Header;
+use super::super::header::{Header, TensorInfo};
 use crate::base::fault::Fault;
 
 /// The most layers of a network.
@@ -203,7 +203,7 @@ impl Shape {
         }
         let vocabulary = header
             .tensor("token_embd.weight")
-            .map(|tensor| tensor.rows())
+            .map(TensorInfo::rows)
             .and_then(|rows| usize::try_from(rows).ok())
             .filter(|rows| (1..=VOCABULARY_MAX).contains(rows))
             .ok_or_else(|| damaged("The file has no table of tokens, or one without end."))?;
@@ -241,7 +241,7 @@ impl Shape {
 
     /// Whether a layer sees only the last tokens.
     pub(super) fn is_local(&self, layer: usize) -> bool {
-        self.window.is_some_and(|window| (layer + 1) % window.every != 0)
+        self.window.is_some_and(|window| !(layer + 1).is_multiple_of(window.every))
     }
 }
 
@@ -262,6 +262,7 @@ struct Sizes<'a> {
     header: &'a Header,
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the files' own numbers have 32 bits")]
 impl Sizes<'_> {
     fn one(&self, key: &str, most: usize) -> Result<usize, Fault> {
         match self.one_or(key, most, 0)? {

@@ -180,13 +180,14 @@ impl Tiles {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a block has eight groups of four")]
 impl Layout {
     /// Where the lower bits of a number lie in its block: the byte, and how far they are shifted.
     const fn low(self, row: usize, four: usize, column: usize) -> (usize, u32) {
         match self {
             // Two groups of four columns share the bytes: the first in the lower bits.
             Self::Four | Self::Six | Self::SixHalves => {
-                ((four / 2 * ROWS + row) * 4 + column, if four % 2 == 0 { 0 } else { 4 })
+                ((four / 2 * ROWS + row) * 4 + column, (four as u32 % 2) * 4)
             }
             Self::Eight => ((four * ROWS + row) * 4 + column, 0),
         }
@@ -195,7 +196,7 @@ impl Layout {
     /// Where the two upper bits lie.
     const fn high(row: usize, four: usize, column: usize) -> (usize, u32) {
         // Four groups of four columns share the bytes.
-        (ROWS * COLUMNS / 2 + (four / 4 * ROWS + row) * 4 + column, (four % 4) as u32 * 2)
+        (ROWS * COLUMNS / 2 + (four / 4 * ROWS + row) * 4 + column, (four as u32 % 4) * 2)
     }
 
     fn number(

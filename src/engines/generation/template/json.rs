@@ -37,6 +37,7 @@ impl Formatter for Spaced {
 }
 
 /// The filter `tojson`; of its arguments only `indent` changes anything here.
+#[expect(clippy::needless_pass_by_value, reason = "the environment calls filters so")]
 pub(super) fn to_json(value: &Value, options: Kwargs) -> Result<String, Error> {
     let indent: Option<usize> = options.get("indent")?;
     for known in ["ensure_ascii", "separators", "sort_keys"] {

@@ -90,18 +90,21 @@ fn take_prefix(file: &mut Value) -> Prefix {
                     let adds = one.get("add_prefix_space").and_then(Value::as_bool);
                     let adds = scheme.map_or(adds.unwrap_or(true), |scheme| scheme != "never");
                     if adds {
-                        found = Prefix::UnlessThere;
+                        found = match scheme {
+                            Some("first") => Prefix::AtStart,
+                            _ => Prefix::UnlessThere,
+                        };
                     }
                     set(one, "prepend_scheme", Value::String("never".into()));
                     if let Some(object) = one.as_object_mut() {
                         object.remove("add_prefix_space");
                     }
                 }
-                Some("ByteLevel") => {
-                    if one.get("add_prefix_space").and_then(Value::as_bool) == Some(true) {
-                        found = Prefix::UnlessThere;
-                        set(one, "add_prefix_space", Value::Bool(false));
-                    }
+                Some("ByteLevel")
+                    if one.get("add_prefix_space").and_then(Value::as_bool) == Some(true) =>
+                {
+                    found = Prefix::UnlessThere;
+                    set(one, "add_prefix_space", Value::Bool(false));
                 }
                 _ => {}
             }
@@ -179,10 +182,7 @@ fn tokens(
             continue;
         };
         match (purpose, byte_named(text).filter(|_| by_pieces)) {
-            (Use::Text, _) if Some(text.as_str()) == unknown => {
-                tokens.push(text.as_bytes(), Use::Unknown);
-            }
-            (Use::Control, _) if Some(text.as_str()) == unknown => {
+            (Use::Text | Use::Control, _) if Some(text.as_str()) == unknown => {
                 tokens.push(text.as_bytes(), Use::Unknown);
             }
             (Use::Text, Some(byte)) => tokens.push(&[byte], Use::Byte),

@@ -38,8 +38,12 @@ enum Machine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Prefix {
     None,
+    /// At the beginning and behind each mark.
     Always,
+    /// The same, unless there is one already.
     UnlessThere,
+    /// At the beginning alone, unless there is one already.
+    AtStart,
 }
 
 /// A model's vocabulary.
@@ -103,7 +107,7 @@ impl Vocabulary {
                 let (tokens, pieces) = pieces::read(header)?;
                 // Phi-3's own files say so beside the model, and GGUF has no key for it.
                 let strips = header.architecture() == Some("phi3");
-                let strips = |token| strips && Some(token) != tokens.bos;
+                let strips = |token| strips && tokens.is_mark(token) && Some(token) != tokens.bos;
                 Ok(Self {
                     marks: Marks::of(&tokens, strips),
                     tokens,
@@ -157,11 +161,12 @@ impl Vocabulary {
 
     /// The tokens of a text in which no mark is understood.
     fn plain(&self, text: &str, fresh: bool, into: &mut Vec<u32>) -> Result<(), Fault> {
+        let there = text.starts_with(' ');
         let spaced = match self.prefix {
-            _ if !fresh => false,
             Prefix::None => false,
-            Prefix::Always => true,
-            Prefix::UnlessThere => !text.starts_with(' '),
+            Prefix::Always => fresh,
+            Prefix::UnlessThere => fresh && !there,
+            Prefix::AtStart => into.is_empty() && !there,
         };
         if spaced { self.bare(&format!(" {text}"), into) } else { self.bare(text, into) }
     }

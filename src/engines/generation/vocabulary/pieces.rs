@@ -1,4 +1,4 @@
-//! Vocabularies of scored pieces (SentencePiece; `tokenizer.ggml.model` is `llama`).
+//! Vocabularies of scored pieces (`SentencePiece`; `tokenizer.ggml.model` is `llama`).
 
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
@@ -15,7 +15,7 @@ const SPACE: char = '\u{2581}';
 /// are joined first, until no two can be joined.
 pub(super) struct Pieces {
     /// Pieces by their text.
-    pieces: HashMap<Box<str>, (u32, f64)>,
+    known: HashMap<Box<str>, (u32, f64)>,
     /// The tokens of single bytes.
     bytes: Vec<Option<u32>>,
     /// What stands for a character that has neither piece nor bytes.
@@ -94,7 +94,7 @@ pub(super) fn read(header: &Header) -> Result<(Tokens, Pieces), Fault> {
             Use::Control | Use::Tag | Use::Unused => {}
         }
     }
-    Ok((tokens, Pieces { pieces, bytes, unknown }))
+    Ok((tokens, Pieces { known: pieces, bytes, unknown }))
 }
 
 impl Pieces {
@@ -126,7 +126,7 @@ impl Pieces {
         let Some((right, other)) = one.after.and_then(|at| Some((at, all.get(at)?))) else {
             return;
         };
-        let piece = text.get(one.begin..other.end).and_then(|both| self.pieces.get(both));
+        let piece = text.get(one.begin..other.end).and_then(|both| self.known.get(both));
         if let Some((_, score)) = piece {
             pairs.push(Pair { score: *score, left, right, bytes: other.end - one.begin });
         }
@@ -134,7 +134,7 @@ impl Pieces {
 
     /// The token of one stretch; of its bytes when it has none.
     fn name(&self, stretch: &str, into: &mut Vec<u32>) {
-        if let Some((token, _)) = self.pieces.get(stretch) {
+        if let Some((token, _)) = self.known.get(stretch) {
             into.push(*token);
             return;
         }

@@ -309,6 +309,63 @@ fn a_foreign_tokenizer_file_is_refused() {
 }
 
 #[test]
+fn a_damaged_vocabulary_is_read_or_refused() {
+    let text = "Once upon a time </s> été 🔥\n";
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    for name in ["stories260K-q8_0.gguf", "stories260K-q8_0-bpe.gguf"] {
+        let Some(whole) = shared(name) else { return };
+        let begin = whole.windows(21).position(|w| w == b"tokenizer.ggml.tokens").unwrap() + 40;
+        let mut read = 0;
+        for _ in 0..300 {
+            let mut file = whole.clone();
+            for _ in 0..=random(40) {
+                file[begin + random(9000)] = u8::try_from(random(256)).unwrap();
+            }
+            let Ok(header) = Header::read(&mut Cursor::new(file)) else { continue };
+            match Vocabulary::of(&header, None) {
+                Ok(vocabulary) => {
+                    read += 1;
+                    let tokens = vocabulary.encode(text, false).unwrap();
+                    assert!(!tokens.iter().any(|token| vocabulary.tokens.is_mark(*token)));
+                    let _ = written(&vocabulary, None, &tokens);
+                }
+                Err(fault) => assert!(fault.code.starts_with("model_"), "{fault}"),
+            }
+        }
+        println!("{name}: {read} of 300 were read");
+    }
+}
+
+#[test]
+fn a_space_in_front_is_put_where_the_file_says() {
+    let Some(own) = header("stories260K-q8_0.gguf") else { return };
+    let json = shared("stories260K-tokenizer.json").unwrap();
+    let with = |scheme: &str| {
+        let mut file: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        file["normalizer"] = serde_json::Value::Null;
+        file["pre_tokenizer"] = serde_json::json!(
+            {"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": false}
+        );
+        Vocabulary::of(&own, Some(file.to_string().as_bytes())).unwrap()
+    };
+    let once = |vocabulary: &Vocabulary, text: &str| {
+        let tokens = vocabulary.encode(text, true).unwrap();
+        tokens.iter().filter(|token| **token == 403).count()
+    };
+    // 403 is "▁Once".
+    for (scheme, alone, behind) in [("always", 1, 1), ("first", 1, 0), ("never", 0, 0)] {
+        let vocabulary = with(scheme);
+        assert_eq!(once(&vocabulary, "Once"), alone, "{scheme}");
+        assert_eq!(once(&vocabulary, "</s>Once"), behind, "{scheme}");
+        assert_eq!(once(&vocabulary, " Once"), 1, "{scheme}");
+    }
+}
+
+#[test]
 fn a_vocabulary_that_spells_its_marks_cannot_be_made_to_say_them() {
     let Some(own) = header("stories260K-q8_0.gguf") else { return };
     let json = shared("stories260K-tokenizer.json").unwrap();

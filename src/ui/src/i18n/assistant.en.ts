@@ -303,4 +303,9 @@ export const en: AssistantWords = {
   "fault.prompt_missing": "The text to go on from is missing.",
   "fault.writer_closed": "The box is opening or closing: ask again in a moment.",
   "fault.silent": "The line was silent for too long.",
+  "fault.cancelled": "Nobody waits for this any more.",
+  "fault.prompt_empty": "There is nothing to go on from.",
+  "fault.prompt_unsupported": "The model does not know a word of this prompt.",
+  "fault.shutting_down": "The box stopped writing: ask again later.",
+  "fault.start_missing": "The event “start”, which says what is to be written, is missing.",
 };

@@ -302,6 +302,11 @@ export const fr = {
   "fault.prompt_missing": "Il manque le texte à poursuivre.",
   "fault.writer_closed": "Îlot s’ouvre ou se ferme : redemandez dans un instant.",
   "fault.silent": "La ligne est restée trop longtemps silencieuse.",
+  "fault.cancelled": "Personne n’attend plus cette réponse.",
+  "fault.prompt_empty": "Il n’y a rien à poursuivre.",
+  "fault.prompt_unsupported": "Le modèle ne connaît pas un mot de cette demande.",
+  "fault.shutting_down": "Îlot a cessé d’écrire : redemandez plus tard.",
+  "fault.start_missing": "Il manque l’événement « start » qui dit quoi écrire.",
 };
 
 export type AssistantWords = Record<keyof typeof fr, string>;

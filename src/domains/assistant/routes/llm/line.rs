@@ -216,8 +216,9 @@ impl Desk {
         let caller = Caller::clone(&ends.caller().borrow());
         let ask = start.body()?.ask(&caller, self.generation.usual(), &["payload", "options"])?;
         let generation = self.generation.clone();
-        let stream =
-            run(move || generation.write(&caller, ask)).await.map_err(|e| e.into_fault())?;
+        let stream = run(move || generation.write(&caller, ask))
+            .await
+            .map_err(crate::web::fault::WebFault::into_fault)?;
         self.write(line, words, &ends, stream).await
     }
 

@@ -148,7 +148,7 @@ impl Flow {
 }
 
 impl Frames {
-    fn chunk(&self, choices: Value, usage: Option<Usage>) -> String {
+    fn chunk(&self, choices: &Value, usage: Option<Usage>) -> String {
         let object = match self.shape {
             Shape::Chat => "chat.completion.chunk",
             Shape::Text => "text_completion",
@@ -163,7 +163,7 @@ impl Frames {
         chunk.to_string()
     }
 
-    fn choice(&self, delta: Value, text: &str, reason: Option<&str>) -> String {
+    fn choice(&self, delta: &Value, text: &str, reason: Option<&str>) -> String {
         let choice = match self.shape {
             Shape::Chat => {
                 json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason})
@@ -172,28 +172,30 @@ impl Frames {
                 json!({"index": 0, "text": text, "logprobs": null, "finish_reason": reason})
             }
         };
-        self.chunk(json!([choice]), None)
+        self.chunk(&json!([choice]), None)
     }
 
     /// What comes before the first word: who speaks, or the prompt that is to be said back.
     fn head(&self) -> Option<String> {
         match self.shape {
-            Shape::Chat => Some(self.choice(json!({"role": "assistant", "content": ""}), "", None)),
+            Shape::Chat => {
+                Some(self.choice(&json!({"role": "assistant", "content": ""}), "", None))
+            }
             Shape::Text if self.echo.is_empty() => None,
-            Shape::Text => Some(self.choice(Value::Null, &self.echo, None)),
+            Shape::Text => Some(self.choice(&Value::Null, &self.echo, None)),
         }
     }
 
     fn text(&self, text: &str) -> String {
-        self.choice(json!({"content": text}), text, None)
+        self.choice(&json!({"content": text}), text, None)
     }
 
     fn last(&self, reason: &str) -> String {
-        self.choice(json!({}), "", Some(reason))
+        self.choice(&json!({}), "", Some(reason))
     }
 
     fn usage(&self, usage: Usage) -> Option<String> {
-        self.include_usage.then(|| self.chunk(json!([]), Some(usage)))
+        self.include_usage.then(|| self.chunk(&json!([]), Some(usage)))
     }
 
     fn error(&self, fault: &Fault) -> String {

@@ -259,3 +259,28 @@ pub(super) fn qwen3moe(kind: GgmlDType) -> Forge {
         });
     head_norms(forge)
 }
+
+/// A family whose network is borrowed.
+pub(super) fn phi2(kind: GgmlDType) -> Forge {
+    let size = WIDTH / HEADS;
+    let mut forge = Forge::new("phi2", size, kind)
+        .number("attention.head_count_kv", u32::try_from(HEADS).unwrap())
+        .float("attention.layer_norm_epsilon", 1e-5)
+        .layers(|forge, name| {
+            forge.norm(&name("attn_norm.weight"), WIDTH);
+            forge.bias(&name("attn_norm.bias"), WIDTH);
+            for (own, rows, columns) in [
+                ("attn_qkv", 3 * HEADS * size, WIDTH),
+                ("attn_output", WIDTH, HEADS * size),
+                ("ffn_up", INNER, WIDTH),
+                ("ffn_down", WIDTH, INNER),
+            ] {
+                forge.matrix(&name(&format!("{own}.weight")), rows, columns);
+                forge.bias(&name(&format!("{own}.bias")), rows);
+            }
+        });
+    forge.bias("output_norm.bias", WIDTH);
+    forge.matrix("output.weight", VOCABULARY, WIDTH);
+    forge.bias("output.bias", VOCABULARY);
+    forge
+}

@@ -61,6 +61,11 @@ fn greedy(network: &Network, start: &[u32], count: usize) -> (f32, Vec<u32>) {
     (first, written)
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the comparison has a bound far above it")]
+fn narrow(number: f64) -> f32 {
+    number as f32
+}
+
 /// "Once upon a time".
 const START: [u32; 5] = [1, 403, 407, 261, 378];
 
@@ -151,6 +156,25 @@ fn families_compute_what_candle_computes() {
 }
 
 #[test]
+fn a_borrowed_network_takes_up_whichever_text_comes() {
+    let network = forge::phi2(GgmlDType::F32).network();
+    let (mut one, mut other) = (network.new_cache(), network.new_cache());
+    read(&network, &mut one, &text(9));
+    read(&network, &mut other, &[4, 5, 6]);
+    // The first text is read again from its start, since the second one came between.
+    let between = read(&network, &mut one, &[7]);
+    let longer = read(&network, &mut one, &[8]);
+    let mut fresh = network.new_cache();
+    let whole: Vec<u32> = text(9).into_iter().chain([7]).collect();
+    assert!(apart(&read(&network, &mut fresh, &whole), &between) < 1e-3);
+    assert!(apart(&read(&network, &mut fresh, &[8]), &longer) < 1e-3);
+    assert_eq!((one.len(), other.len()), (11, 3));
+    assert!(!one.truncate(5) && one.fork(5).is_none());
+    one.clear();
+    assert!(apart(&read(&network, &mut one, &whole), &between) < 1e-3);
+}
+
+#[test]
 fn families_compute_what_is_written_down_plainly() {
     for forge in [
         forge::gemma2(GgmlDType::F32),
@@ -162,7 +186,7 @@ fn families_compute_what_is_written_down_plainly() {
         for tokens in text(24).chunks(19) {
             let ours = read(&network, &mut cache, tokens);
             let plain = plain::logits(&forge, &text(24)[..cache.len()]);
-            let theirs: Vec<f32> = plain.into_iter().map(|x| x as f32).collect();
+            let theirs: Vec<f32> = plain.into_iter().map(narrow).collect();
             let apart = apart(&ours, &theirs);
             println!("{}: {apart} apart", forge.family);
             assert!(apart < 0.03, "{}: logits are {apart} apart", forge.family);
@@ -296,7 +320,7 @@ const STORY_F16: &[u32] = &[
     427, 311, 357, 432, 384, 358, 336, 432, 313, 442,
 ];
 
-/// What an independent implementation in 32-bit numbers writes from Q8_0 weights.
+/// What an independent implementation in 32-bit numbers writes from `Q8_0` weights.
 #[rustfmt::skip]
 const STORY_Q8_0: &[u32] = &[
     432, 383, 286, 261, 376, 298, 315, 421, 395, 317, 426, 338, 401, 396, 267, 337, 410, 408, 419,

@@ -101,8 +101,8 @@ impl Plain<'_> {
 
     fn is_local(&self, layer: usize) -> bool {
         match self.forge.family {
-            "gemma2" => (layer + 1) % 2 != 0,
-            "gemma3" => (layer + 1) % 6 != 0,
+            "gemma2" => !(layer + 1).is_multiple_of(2),
+            "gemma3" => !(layer + 1).is_multiple_of(6),
             _ => false,
         }
     }
