@@ -1,6 +1,6 @@
 //! The rules of the house, each a function over the tree, each shown to catch its own offence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tree::{Text, code, first, foreign, is_rust, tree, uses};
 
@@ -56,6 +56,14 @@ const RULES: &[(&str, Rule, Planted)] = &[
     ("the map", map, &[("README.md", "src/ base/"), ("src/base/a.rs", ""), ("src/attic/a.rs", "")]),
     ("the map of domains", map, &[("README.md", "domains/"), ("src/domains/tea/mod.rs", "")]),
     ("no map", map, &[("src/base/a.rs", "")]),
+    (
+        "shapes of one name",
+        shapes,
+        &[
+            ("src/web/a.rs", "#[derive(Debug, ToSchema)]\nstruct View {\n}"),
+            ("src/app/a.rs", "#[derive(ToSchema)]\n#[serde(default)]\npub enum View {}"),
+        ],
+    ),
     ("machine paths", places, &[("deploy/a.sh", concat!("cd /ro", "ot/ilot"))]),
     ("registries", places, &[(".ci/run", concat!("curl https://index.crates", ".io/config.json"))]),
     (
@@ -329,6 +337,31 @@ fn map(tree: &[Text]) -> Vec<String> {
 }
 
 /// What a file says must be true on another machine, and behind another mirror.
+/// Shapes of the API live in one list by their names alone: of two with the same name one is lost in
+/// silence, and clients are made for the other.
+fn shapes(tree: &[Text]) -> Vec<String> {
+    let mut seen = BTreeMap::<&str, &str>::new();
+    let mut offences = Vec::new();
+    for (path, text) in tree.iter().filter(|(path, _)| path.starts_with("src/") && is_rust(path)) {
+        let mut described = false;
+        for line in text.lines() {
+            described |= line.starts_with("#[derive(") && line.contains("ToSchema");
+            let mut words = line.split(|c: char| !c.is_alphanumeric() && c != '_');
+            if !described || line.starts_with(' ') || line.starts_with('#') {
+                continue;
+            }
+            if words.any(|word| matches!(word, "struct" | "enum")) {
+                described = false;
+                let name = words.next().unwrap_or_default();
+                if let Some(other) = seen.insert(name, path) {
+                    offences.push(format!("{path} has a shape {name}, as {other} has"));
+                }
+            }
+        }
+    }
+    offences
+}
+
 fn places(tree: &[Text]) -> Vec<String> {
     let machine = [
         concat!("/ro", "ot/"),

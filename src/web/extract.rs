@@ -13,7 +13,7 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_path_to_error::Segment;
 
 use super::ends::Over;
@@ -168,6 +168,10 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|refused| {
         let steps = refused.path().iter().filter_map(step_of).collect();
+        // A value of another kind where one word of several stands is called a slip of syntax.
+        if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
+            return data_fault(refused.inner(), steps);
+        }
         json_fault(refused.inner(), steps)
     })?;
     reader.end().map_err(|refused| json_fault(&refused, Vec::new()))?;
@@ -188,6 +192,11 @@ fn json_fault(refused: &serde_json::Error, steps: Vec<String>) -> Fault {
     if refused.classify() != Category::Data {
         return Fault::invalid("json_malformed", format!("The body is not JSON: {refused}."));
     }
+    data_fault(refused, steps)
+}
+
+/// The body is JSON, and not what was asked for.
+fn data_fault(refused: &serde_json::Error, steps: Vec<String>) -> Fault {
     let full = refused.to_string();
     // serde_json ends its sentence with a line and a column, which say nothing about a field.
     let words = full.rsplit_once(" at line ").map_or(full.as_str(), |(words, _)| words);

@@ -99,7 +99,9 @@ struct Content {
 /// # Errors
 /// `upstream_failed` when it is none, or says that something went wrong.
 pub(super) fn read(data: &[u8]) -> Result<Added, Fault> {
-    let chunk: Chunk = serde_json::from_slice(data)
+    // An object: a list of nothing would pass for a part in which every field is left out.
+    let chunk: Chunk = serde_json::from_slice::<Map<String, Value>>(data)
+        .and_then(|fields| serde_json::from_value(Value::Object(fields)))
         .map_err(|e| failed("It sends what is no part of an answer.").because(e))?;
     if let Some(error) = &chunk.error {
         return Err(failed(format!("It broke off: {}", words(error))));

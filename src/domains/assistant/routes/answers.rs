@@ -34,7 +34,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The routes.
 pub(super) fn routes() -> OpenApiRouter<Thinking> {
-    OpenApiRouter::new().routes(routes!(answer)).routes(routes!(query))
+    OpenApiRouter::new().routes(routes!(answer)).routes(routes!(chat_query))
 }
 
 /// A question to be answered from the documents.
@@ -350,7 +350,7 @@ impl QueryView {
         (status = 404, description = "`not_found`: no such collection or conversation"),
         (status = 409, description = "`conversation_busy`, `conversation_full`, `too_many_conversations`"),
         (status = 422, description = "Fields at fault")))]
-async fn query(
+async fn chat_query(
     State(thinking): State<Thinking>,
     Asker(caller): Asker,
     headers: HeaderMap,

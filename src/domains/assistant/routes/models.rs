@@ -198,17 +198,17 @@ struct Removal {
 
 /// That it was done.
 #[derive(Debug, Serialize, ToSchema)]
-struct Done {
+struct ModelDone {
     /// Always `ok`.
     status: &'static str,
 }
 
-const DONE: Json<Done> = Json(Done { status: "ok" });
+const DONE: Json<ModelDone> = Json(ModelDone { status: "ok" });
 
 /// Takes a model off the shelf, and its files off the disk.
 #[utoipa::path(delete, path = "/models/{name}", tag = "models",
     params(("name" = String, Path, description = "The model's name"), Removal),
-    responses((status = 200, body = Done),
+    responses((status = 200, body = ModelDone),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 404, description = "`model_unknown`"),
         (status = 409, description = "`model_in_use`")))]
@@ -217,7 +217,7 @@ async fn remove_model(
     Asker(caller): Asker,
     Path(name): Path<String>,
     Query(how): Query<Removal>,
-) -> Answer<Done> {
+) -> Answer<ModelDone> {
     run(move || desk.models.remove(&caller, &name, how.force)).await?;
     Ok(DONE)
 }
@@ -263,14 +263,14 @@ struct KeyBody {
 
 /// Keeps the key that the other server asks for.
 #[utoipa::path(put, path = "/models/upstream/key", tag = "models", request_body = KeyBody,
-    responses((status = 200, body = Done),
+    responses((status = 200, body = ModelDone),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 409, description = "`upstream_missing`")))]
 async fn set_upstream_key(
     State(desk): State<Thinking>,
     Asker(caller): Asker,
     Json(body): Json<KeyBody>,
-) -> Answer<Done> {
+) -> Answer<ModelDone> {
     let key = zeroize::Zeroizing::new(body.key);
     run(move || desk.generation.set_key(&caller, &key)).await?;
     Ok(DONE)
@@ -278,11 +278,14 @@ async fn set_upstream_key(
 
 /// Forgets the key of the other server.
 #[utoipa::path(delete, path = "/models/upstream/key", tag = "models",
-    responses((status = 200, body = Done),
+    responses((status = 200, body = ModelDone),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 404, description = "`not_found`: it has none"),
         (status = 409, description = "`upstream_missing`")))]
-async fn forget_upstream_key(State(desk): State<Thinking>, Asker(caller): Asker) -> Answer<Done> {
+async fn forget_upstream_key(
+    State(desk): State<Thinking>,
+    Asker(caller): Asker,
+) -> Answer<ModelDone> {
     run(move || desk.generation.forget_key(&caller)).await?;
     Ok(DONE)
 }

@@ -140,7 +140,7 @@ impl IntoResponse for Refused {
 
 impl Desk {
     /// A name for an answer, and the second it is made in.
-    fn named(&self, kind: &str) -> Made {
+    fn made(&self, kind: &str) -> Made {
         let now = self.search.clock.now();
         let id: String = Id::new(now).to_string().split('-').collect();
         Made { id: format!("{kind}-{id}"), created: now.0.div_euclid(1000) }

@@ -1,4 +1,4 @@
-//! Families whose networks are candle's own structs. Each keeps the memory of one text to itself, so a
+//! Families whose networks are candle's own structs: each keeps the memory of one text to itself, so a
 //! text that comes after another one is read again from its start.
 
 use std::fs::File;

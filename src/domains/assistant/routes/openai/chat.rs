@@ -189,7 +189,7 @@ async fn openai_chat(
     let include_usage = body.stream_options.take().and_then(|o| o.include_usage).unwrap_or(false);
     let model = body.model.take();
     let ask = body.ask(&caller, desk.thinking.generation.usual())?;
-    let (made, request) = (desk.named("chatcmpl"), caller.request.clone());
+    let (made, request) = (desk.made("chatcmpl"), caller.request.clone());
     let ends = (desk.watch)(&caller)?;
     let stream = run(move || desk.write(&caller, model.as_deref(), ask)).await?;
     if streamed {

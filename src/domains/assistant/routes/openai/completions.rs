@@ -183,7 +183,7 @@ async fn openai_completions(
         Prompt::Text(text) if echoed => text.clone(),
         _ => String::new(),
     };
-    let (made, request) = (desk.named("cmpl"), caller.request.clone());
+    let (made, request) = (desk.made("cmpl"), caller.request.clone());
     let ends = (desk.watch)(&caller)?;
     let stream = run(move || desk.write(&caller, model.as_deref(), ask)).await?;
     if streamed {
