@@ -216,12 +216,19 @@ fn pieces(text: &str, paragraph: &Range<usize>, max: usize) -> Vec<Range<usize>>
     pieces
 }
 
+/// A line of so many characters that ends without a sign is wrapped: few titles and rows are so long.
+const FULL_LINE_CHARS: usize = 60;
+
 /// Whether the standard's sentence end is none: an abbreviation, an initial, a number in front of
 /// a list item, a line that was only wrapped.
 pub(super) fn goes_on(sentence: &str, next: &str) -> bool {
     let words = sentence.trim_end();
     if sentence.ends_with('\n') && !words.ends_with(['.', '!', '?', ':', ';', '…']) {
-        return next.chars().next().is_some_and(char::is_lowercase);
+        // A full line is wrapped whatever comes next; a short one may be a title or a row.
+        let wrapped = words.chars().count() >= FULL_LINE_CHARS
+            && !next.starts_with(['-', '*', '•', '|', '#']);
+        let first = next.chars().next();
+        return wrapped || first.is_some_and(char::is_lowercase);
     }
     let Some(before) = words.strip_suffix('.') else { return false };
     let last = before.rsplit([' ', '\u{a0}', '\u{202f}', '\n', '\t', '(', '«', '\'', '’']).next();

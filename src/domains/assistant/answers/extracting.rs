@@ -24,6 +24,8 @@ const BY_PASSAGE: f32 = 0.2;
 const BY_POSITION: f32 = 0.05;
 /// What a word of the title or the headings counts, against one of the sentence.
 const ABOVE: f32 = 0.5;
+/// The share of the question's words, by weight, that the best sentence must hold itself.
+const BEARS_MIN: f32 = 0.2;
 /// How much a sentence loses that says what was said (maximal marginal relevance).
 const REPETITION: f32 = 0.5;
 /// Fewer words than this are a heading or a cell, seldom an answer.
@@ -66,7 +68,9 @@ pub fn split(sources: &[Source], terms: &dyn Terms) -> Vec<Sentence> {
     for (at, source) in sources.iter().enumerate() {
         for (place, bytes) in sentences(&source.text).into_iter().enumerate() {
             let text = tidy(source.text.get(bytes).unwrap_or_default());
-            if text.chars().any(char::is_alphanumeric) && !is_heading(&text, source) {
+            // What only announces ("in this order:") says nothing without what follows.
+            let says = text.chars().any(char::is_alphanumeric) && !text.ends_with(':');
+            if says && !is_heading(&text, source) {
                 let terms = terms.terms(&text, &source.edition.language);
                 all.push(Sentence { source: at, place, text, terms });
             }
@@ -92,7 +96,7 @@ fn tidy(text: &str) -> String {
 fn is_heading(text: &str, source: &Source) -> bool {
     let bare = |text: &str| text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
     let text = bare(text);
-    let mut above = source.heading.iter().chain([&source.edition.title]);
+    let mut above = source.within.iter().chain([&source.edition.title]);
     above.any(|heading| bare(heading) == text)
 }
 
@@ -136,6 +140,9 @@ pub fn choose(
 ) -> Extract {
     let scores = scores(all, sources, asked, terms, meaning);
     let best = scores.iter().copied().fold(0.0, f32::max);
+    if !all.iter().any(|sentence| bears(sentence, sources, asked)) {
+        return Extract::default();
+    }
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < SENTENCES_MAX.min(all.len()) {
         let worth = if chosen.len() < SENTENCES_USUAL { WORTH_USUAL } else { WORTH };
@@ -152,6 +159,14 @@ pub fn choose(
         chosen.push(next);
     }
     together(all, sources, &chosen)
+}
+
+/// Whether a sentence holds enough of the question's own words: where none does, sentences stitched
+/// together would be no answer.
+fn bears(sentence: &Sentence, sources: &[Source], asked: &BTreeMap<String, Vec<Weighed>>) -> bool {
+    let Some(source) = sources.get(sentence.source) else { return false };
+    let words = asked.get(&source.edition.language).map_or(&[] as &[_], Vec::as_slice);
+    words.is_empty() || share(words, &sentence.terms) >= BEARS_MIN
 }
 
 fn scores(

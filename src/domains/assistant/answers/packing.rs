@@ -25,6 +25,8 @@ pub struct Source {
     pub edition: Edition,
     /// The headings above it, outermost first.
     pub heading: Vec<String>,
+    /// Every heading within it: a line that repeats one is no sentence.
+    pub within: Vec<String>,
     /// Its words.
     pub text: String,
     /// Its first character in the document's text.
@@ -44,6 +46,7 @@ impl Source {
             score: answer.score,
             place,
             edition: answer.edition,
+            within: heading.clone(),
             heading,
             text,
             start,
@@ -69,6 +72,7 @@ impl Source {
         self.text.push_str(&next.text);
         self.end = next.end;
         self.span.1 = next.span.1;
+        self.within.extend(next.within.iter().cloned());
         let common = self.heading.iter().zip(&next.heading).take_while(|(a, b)| a == b).count();
         if common > 0 {
             self.heading.truncate(common);

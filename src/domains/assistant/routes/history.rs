@@ -201,7 +201,7 @@ async fn clear_history(
 
 /// Which answers are replayed; without a body the last 30.
 #[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 struct ReplayBody {
     /// These events, 100 at most.
     ids: Option<Vec<u64>>,
