@@ -9,6 +9,7 @@ export const en: AssistantWords = {
   "talk.beginBare": "No model is in use: answers are made of the best sentences of your documents, with their sources.",
   "talk.toModels": "Add a model",
   "talk.noDocuments": "There are no documents to ask yet.",
+  "talk.lost": "This conversation is no longer there.",
   "talk.new": "New conversation",
   "talk.list": "Conversations",
   "talk.openList": "Open the conversations",

@@ -8,6 +8,7 @@ export const fr = {
   "talk.beginBare": "Aucun modèle n’est en service : les réponses sont composées des meilleures phrases de vos documents, avec leurs sources.",
   "talk.toModels": "Ajouter un modèle",
   "talk.noDocuments": "Il n’y a pas encore de documents à interroger.",
+  "talk.lost": "Cette conversation n’existe plus.",
   "talk.new": "Nouvelle conversation",
   "talk.list": "Conversations",
   "talk.openList": "Ouvrir les conversations",
