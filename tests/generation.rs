@@ -42,7 +42,7 @@ fn stories() -> Option<Runnable> {
 fn runnable(folder: &Path, file: &str) -> Runnable {
     let bytes = std::fs::read(folder.join(file)).unwrap();
     let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(bytes));
-    Runnable { folder: folder.into(), file: file.into(), sha256, tokenizer: None }
+    Runnable { folder: folder.into(), file: file.into(), sha256, beside: Vec::new() }
 }
 
 fn options(program: &Path) -> EngineOptions {
@@ -440,7 +440,7 @@ fn a_model_that_kills_its_children_is_not_tried_for_ever() {
         folder: folder.path().into(),
         file: "m.gguf".into(),
         sha256: String::new(),
-        tokenizer: None,
+        beside: Vec::new(),
     };
     engine.use_model(Some(model.clone()));
     for _ in 0..2 {

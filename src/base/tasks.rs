@@ -175,9 +175,31 @@ impl Tasks {
         name: &'static str,
         body: impl FnOnce(&Handle) + Send + 'static,
     ) -> Result<Handle, Fault> {
+        self.begin(name, std::thread::Builder::new(), body)
+    }
+
+    /// The same with a stack of so many bytes, for work that goes deep.
+    ///
+    /// # Errors
+    /// `Broken` when no thread can be had.
+    pub fn deep_thread(
+        &self,
+        name: &'static str,
+        stack_bytes: usize,
+        body: impl FnOnce(&Handle) + Send + 'static,
+    ) -> Result<Handle, Fault> {
+        self.begin(name, std::thread::Builder::new().stack_size(stack_bytes), body)
+    }
+
+    fn begin(
+        &self,
+        name: &'static str,
+        builder: std::thread::Builder,
+        body: impl FnOnce(&Handle) + Send + 'static,
+    ) -> Result<Handle, Fault> {
         let handle = Handle::new(self.token.child_token());
         let inside = handle.clone();
-        let thread = std::thread::Builder::new()
+        let thread = builder
             .name(format!("ilot-{name}"))
             .spawn(move || {
                 if catch_unwind(AssertUnwindSafe(|| body(&inside))).is_err() {

@@ -489,15 +489,15 @@ impl Generation {
         Ok(desk.models.chosen(Purpose::Language)?.map(|model| model.name))
     }
 
-    /// How many tokens a text has for the model in use; none when there is none on this box, or when
-    /// another server writes, whose tokens are its own.
+    /// How many tokens a text has for the model in use; none when none is in memory on this box, or
+    /// when another server writes, whose tokens are its own.
     ///
     /// # Errors
     /// What the engine says.
     pub fn count_tokens(&self, text: &str) -> Result<Option<usize>, Fault> {
         let desk = &self.0;
         if desk.remote.in_use(desk.clock.since_boot())
-            || desk.models.chosen(Purpose::Language)?.is_none()
+            || desk.engine.loaded().is_none()
         {
             return Ok(None);
         }

@@ -23,7 +23,7 @@ use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::base::memory;
 use crate::base::tasks::Tasks;
-use crate::engines::generation::{Probe, Runnable};
+use crate::engines::generation::{Pinned, Probe, Runnable};
 use crate::store::{Reader, Store};
 
 /// How the names of a language model's weights end.
@@ -112,13 +112,17 @@ impl Models {
     /// What the engine needs to run a model; none when it has no weights of the kind it runs.
     pub fn runnable(&self, model: &Model) -> Option<Runnable> {
         let weights = model.files.iter().find(|file| file.name.ends_with(WEIGHTS))?;
-        let folder = self.folder_of(&model.name);
-        let tokenizer = model.files.iter().find(|file| file.name == TOKENIZER);
+        let beside = model.files.iter().filter(|file| file.name != weights.name);
         Some(Runnable {
+            folder: self.folder_of(&model.name),
             file: weights.name.clone(),
             sha256: HEXLOWER.encode(&weights.sha256),
-            tokenizer: tokenizer.map(|file| folder.join(&file.name)),
-            folder,
+            beside: beside
+                .map(|file| Pinned {
+                    name: file.name.clone(),
+                    sha256: HEXLOWER.encode(&file.sha256),
+                })
+                .collect(),
         })
     }
 

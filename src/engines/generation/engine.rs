@@ -2,23 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::options::{Event, Options, Prompt};
+use super::deaths::Deaths;
+use super::options::{Event, Options, Prompt, Reason, Usage};
 use super::process::{News, Process};
-use super::wire::{self, Load, Loaded, Order, Told, named};
+use super::wire::{self, Load, Loaded, Order, Pinned, Told, named};
 use crate::base::fault::Fault;
 
-/// A model whose loading killed this many children ...
-const DEATHS_MAX: usize = 2;
-/// ... within this time is not tried again by itself.
-const DEATHS_WITHIN: Duration = Duration::from_mins(1);
-/// A text is counted within this, the loading of a model included.
-const COUNT_LIMIT: Duration = Duration::from_mins(2);
+/// A model that was refused is tried again after so long, or when it is chosen again.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+/// A text is counted within this, or not at all: whoever asks has better to do than to wait.
+const COUNT_LIMIT: Duration = Duration::from_millis(500);
 
 /// How models are run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +43,8 @@ pub struct Runnable {
     pub file: String,
     /// The digest that the weights had when they were checked, hexadecimal.
     pub sha256: String,
-    /// Its `tokenizer.json`, in the folder or by its whole path.
-    pub tokenizer: Option<PathBuf>,
+    /// The other files of the folder, as they were then; one that is not listed is never read.
+    pub beside: Vec<Pinned>,
 }
 
 /// Something to be written.
@@ -66,18 +65,25 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     options: EngineOptions,
     state: Mutex<State>,
+    turn: Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
     model: Option<Runnable>,
-    /// Why the model is not tried again: a fault's code and sentence.
-    refused: Option<(String, String)>,
-    deaths: Vec<Instant>,
+    refused: Option<Refused>,
+    deaths: Deaths,
     child: Option<Held>,
     /// Numbers of children and jobs, never given twice.
     last: u64,
     stopped: bool,
+}
+
+/// Why the model is not tried again for a while: a fault's code and sentence.
+struct Refused {
+    code: String,
+    message: String,
+    since: Instant,
 }
 
 /// The child, and what is expected of it.
@@ -86,6 +92,8 @@ struct Held {
     process: Process,
     jobs: HashMap<u64, UnboundedSender<Event>>,
     counts: HashMap<u64, SyncSender<Option<usize>>>,
+    /// Orders that wait until the model is in memory, as lines, with their numbers.
+    waiting: Vec<(u64, Vec<u8>)>,
     loaded: Option<Loaded>,
     idle_since: Instant,
 }
@@ -93,6 +101,8 @@ struct Held {
 impl Held {
     fn settle(&mut self, job: u64) {
         self.jobs.remove(&job);
+        self.counts.remove(&job);
+        self.waiting.retain(|(number, _)| *number != job);
         self.idle_since = Instant::now();
     }
 }
@@ -109,13 +119,20 @@ impl Running {
     pub fn cancel(&self) {
         let Some(inner) = self.engine.upgrade() else { return };
         let input = {
-            let state = inner.state();
-            let held = state.child.as_ref().filter(|held| held.number == self.child);
-            held.filter(|held| held.jobs.contains_key(&self.job)).map(|held| held.process.input())
+            let mut state = inner.state();
+            let held = state.child.as_mut().filter(|held| held.number == self.child);
+            let Some(held) = held.filter(|held| held.jobs.contains_key(&self.job)) else { return };
+            if held.waiting.iter().any(|(number, _)| *number == self.job) {
+                // The child was not told yet, and never will be.
+                let ended = Event::Ended { reason: Reason::Cancelled, usage: Usage::default() };
+                let _ = held.jobs.get(&self.job).map(|events| events.send(ended));
+                return held.settle(self.job);
+            }
+            held.process.input()
         };
-        if let Some(input) = input {
+        if let Ok(line) = wire::line(&Order::Cancel { job: self.job }) {
             // A child that cannot be told is dying, and its jobs with it.
-            let _ = input.write(&Order::Cancel { job: self.job });
+            let _ = input.write(&line);
         }
     }
 }
@@ -129,20 +146,24 @@ impl Drop for Running {
 impl Engine {
     /// An engine without a model.
     pub fn new(options: EngineOptions) -> Self {
-        Self(Arc::new(Inner { options, state: Mutex::default() }))
+        Self(Arc::new(Inner { options, state: Mutex::default(), turn: Mutex::default() }))
     }
 
     /// From here on answers are written by `model`. A child that holds another one ends, and with it
     /// what it was writing; the same one goes on, and what was refused or stopped is tried again.
     pub fn use_model(&self, model: Option<Runnable>) {
+        let _turn = self.0.turn();
         let mut state = self.0.state();
+        let mut old = None;
         if state.model != model {
-            state.end("Another model was chosen.");
+            old = state.give_up("Another model was chosen.");
             state.model = model;
         }
         state.refused = None;
-        state.deaths.clear();
+        state.deaths = Deaths::default();
         state.stopped = false;
+        drop(state);
+        old.map(Process::end).unwrap_or_default();
     }
 
     /// Has something written; what comes of it is sent to `events`, ended by [`Event::Ended`] or
@@ -151,33 +172,42 @@ impl Engine {
     /// # Errors
     /// `model_missing`; what an earlier loading of this model ended with; `prompt_too_large`;
     /// `generation_failed` when no process can be had.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "a job is given away, though it may be sent twice"
-    )]
     pub fn start(&self, job: Job, events: UnboundedSender<Event>) -> Result<Running, Fault> {
-        let (child, job) = self.0.order(|held, number| {
+        let number = self.0.number();
+        let Job { prompt, options, scope } = job;
+        let line = line(&Order::Start { job: number, prompt, options, scope })?;
+        let child = self.0.order(number, &line, |held| {
             held.jobs.insert(number, events.clone());
-            let Job { prompt, options, scope } = job.clone();
-            Order::Start { job: number, prompt, options, scope }
         })?;
-        Ok(Running { engine: Arc::downgrade(&self.0), child, job })
+        // The child holds the only way to the listener: where it ends, the listener hears of it.
+        drop(events);
+        Ok(Running { engine: Arc::downgrade(&self.0), child, job: number })
     }
 
-    /// How many tokens `text` has for the model; loads it when it is not in memory.
+    /// How many tokens `text` has for the model in memory, if it can say so within half a second.
     ///
     /// # Errors
-    /// As [`Engine::start`].
+    /// As [`Engine::start`]; `generation_failed` while no model is in memory, which this does not
+    /// change, and when the model is busy with other things.
     pub fn tokens(&self, text: &str) -> Result<usize, Fault> {
+        self.0.state().may_write()?;
+        if self.loaded().is_none() {
+            return Err(generation_failed("The model is not in memory."));
+        }
         let (counted, count) = sync_channel(1);
-        self.0.order(|held, number| {
+        let number = self.0.number();
+        let line = line(&Order::Count { job: number, text: text.to_owned() })?;
+        let child = self.0.order(number, &line, |held| {
             held.counts.insert(number, counted.clone());
-            Order::Count { job: number, text: text.to_owned() }
         })?;
         drop(counted);
         match count.recv_timeout(COUNT_LIMIT) {
             Ok(Some(tokens)) => Ok(tokens),
             Ok(None) => Err(generation_failed("The text cannot be taken apart into tokens.")),
+            Err(RecvTimeoutError::Timeout) => {
+                self.0.forget(child, number);
+                Err(generation_failed("The model is busy; the text was not counted."))
+            }
             Err(e) => Err(self.0.refusal().unwrap_or_else(|| died().because(e))),
         }
     }
@@ -199,22 +229,24 @@ impl Engine {
 
     /// Gives the model's memory back when nothing was asked of it for so long; whether it did.
     pub fn unload_if_idle(&self, after: Duration) -> bool {
+        let _turn = self.0.turn();
         let mut state = self.0.state();
         let idle = state.child.as_ref().is_some_and(|held| {
             let asked = !held.jobs.is_empty() || !held.counts.is_empty();
             !asked && held.idle_since.elapsed() >= after
         });
-        if idle {
-            state.end("The model was put away.");
-        }
-        idle
+        let process = if idle { state.give_up("The model was put away.") } else { None };
+        drop(state);
+        process.map(Process::end).is_some()
     }
 
     /// Ends the child, two seconds at most; nothing is written until a model is chosen again.
     pub fn stop(&self) {
-        let mut state = self.0.state();
-        state.stopped = true;
-        state.end("The box is closing.");
+        // Said first, so that no other child is begun while one that is being started is waited for.
+        self.0.state().stopped = true;
+        let _turn = self.0.turn();
+        let process = self.0.state().give_up("The box is closing.");
+        process.map(Process::end).unwrap_or_default();
     }
 }
 
@@ -227,28 +259,42 @@ impl Inner {
         self.state().refusal()
     }
 
-    /// Gives the child an order that `make` writes down; answers the child's number and the order's.
+    /// Held while a child is started or ended, so that two models are never in memory at once and
+    /// nobody who only looks waits for either. Taken before the state, never within.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self) -> u64 {
+        let mut state = self.state();
+        state.last += 1;
+        state.last
+    }
+
+    /// Gives the child an order, by `expect` written down among what is expected of it; answers the
+    /// child's number. While the model is loaded orders wait here: nothing that anybody asks for can
+    /// have a hand in a death then.
     fn order(
         self: &Arc<Self>,
-        make: impl Fn(&mut Held, u64) -> Order,
-    ) -> Result<(u64, u64), Fault> {
+        number: u64,
+        line: &[u8],
+        expect: impl Fn(&mut Held),
+    ) -> Result<u64, Fault> {
         // A child may have died a moment ago without anybody knowing yet: then there is a second one.
         for _ in 0..2 {
-            let (child, number, order, input) = {
-                let mut state = self.state();
-                state.last += 1;
-                let number = state.last;
-                let held = self.child(&mut state)?;
-                let order = make(held, number);
-                (held.number, number, order, held.process.input())
+            let (child, input) = {
+                let mut state = self.with_child()?;
+                let held = state.child.as_mut().ok_or_else(died)?;
+                expect(held);
+                if held.loaded.is_none() {
+                    held.waiting.push((number, line.to_vec()));
+                    return Ok(held.number);
+                }
+                (held.number, held.process.input())
             };
             // Outside of the lock: a child that reads slowly holds up nobody else.
-            match input.write(&order) {
-                Ok(()) => return Ok((child, number)),
-                Err(e) if e.kind() == std::io::ErrorKind::InvalidInput => {
-                    self.forget(child, number);
-                    return Err(too_long());
-                }
+            match input.write(line) {
+                Ok(()) => return Ok(child),
                 Err(e) => {
                     tracing::debug!("a generating child does not listen: {e}");
                     self.forget(child, number);
@@ -259,43 +305,51 @@ impl Inner {
         Err(self.refusal().unwrap_or_else(died))
     }
 
-    /// The child, started when there is none.
-    fn child<'s>(self: &Arc<Self>, state: &'s mut State) -> Result<&'s mut Held, Fault> {
-        let Some(model) = state.model.clone().filter(|_| cfg!(feature = "models")) else {
-            return Err(missing());
-        };
-        if state.stopped {
-            return Err(generation_failed("The model was put away."));
+    /// The state with a child in it, started when there is none.
+    fn with_child(self: &Arc<Self>) -> Result<MutexGuard<'_, State>, Fault> {
+        {
+            let state = self.state();
+            state.may_write()?;
+            if state.child.is_some() {
+                return Ok(state);
+            }
         }
-        if let Some(fault) = state.refusal() {
-            return Err(fault);
-        }
-        if state.child.is_none() {
+        let _turn = self.turn();
+        let (model, number) = {
+            let mut state = self.state();
+            let model = state.may_write()?;
+            if state.child.is_some() {
+                return Ok(state);
+            }
             state.last += 1;
-            let number = state.last;
-            let engine = Arc::downgrade(self);
-            let process = Process::start(
-                &self.options.program,
-                self.options.threads,
-                self.load(&model),
-                move |news| {
-                    let Some(inner) = engine.upgrade() else { return };
-                    match news {
-                        News::Told(told) => inner.heard(number, told),
-                        News::Gone(how) => inner.lost(number, &how),
-                    }
-                },
-            )?;
-            state.child = Some(Held {
-                number,
-                process,
-                jobs: HashMap::new(),
-                counts: HashMap::new(),
-                loaded: None,
-                idle_since: Instant::now(),
-            });
-        }
-        state.child.as_mut().ok_or_else(died)
+            (model, state.last)
+        };
+        let engine = Arc::downgrade(self);
+        let process = Process::start(
+            &self.options.program,
+            self.options.threads,
+            self.load(&model),
+            move |news| {
+                let Some(inner) = engine.upgrade() else { return };
+                // It may speak before it is known here.
+                drop(inner.turn());
+                match news {
+                    News::Told(told) => inner.heard(number, told),
+                    News::Gone(how) => inner.lost(number, &how),
+                }
+            },
+        )?;
+        let mut state = self.state();
+        state.child = Some(Held {
+            number,
+            process,
+            jobs: HashMap::new(),
+            counts: HashMap::new(),
+            waiting: Vec::new(),
+            loaded: None,
+            idle_since: Instant::now(),
+        });
+        Ok(state)
     }
 
     fn load(&self, model: &Runnable) -> Load {
@@ -303,7 +357,7 @@ impl Inner {
             version: wire::VERSION,
             file: model.folder.join(&model.file),
             sha256: model.sha256.to_ascii_lowercase(),
-            tokenizer: model.tokenizer.as_ref().map(|file| model.folder.join(file)),
+            beside: model.beside.clone(),
             slots: self.options.slots.max(1),
             context_tokens: self.options.context_tokens,
             memory_bytes: self.options.memory_bytes,
@@ -312,23 +366,25 @@ impl Inner {
 
     /// The child says something.
     fn heard(&self, child: u64, told: Told) {
+        if let Told::Loaded(loaded) = told {
+            tracing::info!(
+                context_tokens = loaded.context_tokens,
+                bytes = loaded.bytes,
+                load_ms = loaded.load_ms,
+                "the model is in memory"
+            );
+            return self.hand_over(child, loaded);
+        }
         let mut state = self.state();
         let State { child: held, refused, .. } = &mut *state;
         let Some(held) = held.as_mut().filter(|held| held.number == child) else { return };
         match told {
-            Told::Loaded(loaded) => {
-                tracing::info!(
-                    context_tokens = loaded.context_tokens,
-                    bytes = loaded.bytes,
-                    load_ms = loaded.load_ms,
-                    "the model is in memory"
-                );
-                held.loaded = Some(loaded);
-            }
+            // It was heard above.
+            Told::Loaded(_) => {}
             Told::Refused { code, message } => {
                 tracing::warn!("the model was not loaded: {message} ({code})");
-                *refused = Some((code.clone(), message.clone()));
                 fail(held, &code, &message);
+                *refused = Some(Refused { code, message, since: Instant::now() });
             }
             Told::Event { job, event } => {
                 let last = matches!(event, Event::Ended { .. } | Event::Failed { .. });
@@ -349,22 +405,39 @@ impl Inner {
         }
     }
 
-    /// The child is gone: what it was writing fails, and a model that kills its children is refused.
-    fn lost(&self, child: u64, how: &str) {
+    /// The model is in memory: what waited for it is ordered.
+    fn hand_over(&self, child: u64, loaded: Loaded) {
         let mut state = self.state();
-        let Some(mut held) = state.child.take_if(|held| held.number == child) else { return };
-        if state.refused.is_none() {
-            tracing::error!("the generating child is gone: {how}");
-            if held.loaded.is_none() {
-                state.deaths.retain(|death| death.elapsed() < DEATHS_WITHIN);
-                state.deaths.push(Instant::now());
-            }
-            if state.deaths.len() >= DEATHS_MAX {
-                let why = "The model cannot be loaded: the program died of it twice. Check the file, \
-                           and choose the model again.";
-                state.refused = Some(("model_damaged".into(), why.into()));
+        let Some(held) = state.child.as_mut().filter(|held| held.number == child) else { return };
+        held.loaded = Some(loaded);
+        let (input, waiting) = (held.process.input(), std::mem::take(&mut held.waiting));
+        // Held before the state is let go, so that no cancelling overtakes its order. Nobody spoke to
+        // the child yet, so nobody has to be waited for.
+        let mut input = input.hold();
+        drop(state);
+        for (number, line) in waiting {
+            // A child that does not listen is dying, which is heard of next.
+            if let Err(e) = input.write(&line) {
+                tracing::debug!(number, "a generating child does not listen: {e}");
+                return;
             }
         }
+    }
+
+    /// The child is gone: what it was writing fails, and a model that kills its children is refused.
+    fn lost(&self, child: u64, how: &str) {
+        let _turn = self.turn();
+        let mut state = self.state();
+        let Some(mut held) = state.child.take_if(|held| held.number == child) else { return };
+        if state.refusal().is_none() {
+            tracing::error!("the generating child is gone: {how}");
+            if state.deaths.count(Instant::now(), held.loaded.is_some()) {
+                let why = "The model cannot be loaded: the program died of it twice. Check the file, \
+                           and choose the model again.";
+                state.refuse("model_damaged".into(), why.into());
+            }
+        }
+        drop(state);
         fail(&mut held, "generation_failed", &died().message);
         // Already gone, or past listening: nothing to wait for but the kernel.
         held.process.end();
@@ -373,28 +446,55 @@ impl Inner {
     fn forget(&self, child: u64, job: u64) {
         let mut state = self.state();
         if let Some(held) = state.child.as_mut().filter(|held| held.number == child) {
-            held.counts.remove(&job);
             held.settle(job);
         }
     }
 }
 
 impl State {
-    fn refusal(&self) -> Option<Fault> {
-        self.refused.as_ref().map(|(code, message)| named(code, message.clone()))
+    /// The model that would write now, or why none does.
+    fn may_write(&self) -> Result<Runnable, Fault> {
+        let Some(model) = self.model.clone().filter(|_| cfg!(feature = "models")) else {
+            return Err(missing());
+        };
+        if self.stopped {
+            return Err(generation_failed("The model was put away."));
+        }
+        if let Some(fault) = self.refusal() {
+            return Err(fault);
+        }
+        match self.deaths.pause(Instant::now()) {
+            Some(pause) if self.child.is_none() => Err(generation_failed(
+                "The program that runs the model broke off several times; it is tried again later.",
+            )
+            .retry_after(pause)),
+            _ => Ok(model),
+        }
     }
 
-    /// Ends the child and waits for it, so that two models are never in memory at once.
-    fn end(&mut self, why: &str) {
-        let Some(mut held) = self.child.take() else { return };
+    fn refusal(&self) -> Option<Fault> {
+        let Refused { code, message, since } = self.refused.as_ref()?;
+        let left = REFUSED_FOR.saturating_sub(since.elapsed());
+        let fault = || named(code, message.clone()).retry_after(left);
+        (!left.is_zero()).then(fault)
+    }
+
+    fn refuse(&mut self, code: String, message: String) {
+        self.refused = Some(Refused { code, message, since: Instant::now() });
+    }
+
+    /// Takes the child out, and fails what it was asked for; whoever holds the turn ends it then.
+    fn give_up(&mut self, why: &str) -> Option<Process> {
+        let mut held = self.child.take()?;
         fail(&mut held, "generation_failed", why);
-        held.process.end();
+        Some(held.process)
     }
 }
 
 /// All that a child was asked for fails.
 fn fail(held: &mut Held, code: &str, message: &str) {
     held.counts.clear();
+    held.waiting.clear();
     for (_, events) in held.jobs.drain() {
         let _ = events.send(Event::Failed { code: code.to_owned(), message: message.to_owned() });
     }
@@ -410,6 +510,10 @@ fn generation_failed(message: &str) -> Fault {
 
 fn died() -> Fault {
     generation_failed("The program that runs the model broke off. Ask again.")
+}
+
+fn line(order: &Order) -> Result<Vec<u8>, Fault> {
+    wire::line(order).map_err(|e| too_long().because(e))
 }
 
 fn too_long() -> Fault {
@@ -453,7 +557,7 @@ mod tests {
             folder: "/nonexistent".into(),
             file: "m.gguf".into(),
             sha256: String::new(),
-            tokenizer: None,
+            beside: Vec::new(),
         }));
         let (events, _heard) = tokio::sync::mpsc::unbounded_channel();
         assert_eq!(engine.start(job(), events).err().unwrap().code, "generation_failed");

@@ -102,15 +102,24 @@ impl Grammars {
         if let Some(fields) = schema.as_object_mut() {
             fields.insert("x-guidance".into(), json!({"whitespace_flexible": false}));
         }
-        let matcher = caught(|| {
+        super::references::check(&schema).map_err(|reason| unsupported(&reason))?;
+        let mut matcher = caught(|| {
             let parser = self.0.create_parser(TopLevelGrammar::from_json_schema(schema));
             Ok(Matcher::new(parser))
         })
         .map_err(|e| unsupported("it cannot be understood").because(e))?;
-        match matcher.get_error() {
-            Some(reason) => Err(unsupported(&reason)),
-            None => Ok(Grammar { matcher, mask: SimpleVob::new() }),
+        if let Some(reason) = matcher.get_error() {
+            return Err(unsupported(&reason));
         }
+        // Some schemas show only here that nothing keeps to them, and it is the schema's fault still.
+        let mask = caught(|| {
+            matcher.compute_mask_or_eos().map_err(|e| Fault::broken("a first mask", e.to_string()))
+        });
+        let mask = mask.map_err(|e| {
+            let reason = matcher.get_error();
+            unsupported(reason.as_deref().unwrap_or("nothing can be written under it")).because(e)
+        })?;
+        Ok(Grammar { matcher, mask, ready: true })
     }
 }
 
@@ -118,6 +127,8 @@ impl Grammars {
 pub(super) struct Grammar {
     matcher: Matcher,
     mask: SimpleVob,
+    /// Whether `mask` is what may come next.
+    ready: bool,
 }
 
 impl Grammar {
@@ -126,8 +137,11 @@ impl Grammar {
     /// # Errors
     /// `generation_failed` when it cannot be told within the limits.
     pub fn mask(&mut self) -> Result<Mask<'_>, Fault> {
-        self.mask = caught(|| self.matcher.compute_mask_or_eos().map_err(|e| failed().because(e)))
-            .map_err(|e| failed().because(e))?;
+        if !std::mem::take(&mut self.ready) {
+            let matcher = &mut self.matcher;
+            self.mask = caught(|| matcher.compute_mask_or_eos().map_err(|e| failed().because(e)))
+                .map_err(|e| failed().because(e))?;
+        }
         Ok(Mask(self.mask.as_slice()))
     }
 
@@ -136,6 +150,7 @@ impl Grammar {
     /// # Errors
     /// `generation_failed` when it may not.
     pub fn accept(&mut self, token: u32) -> Result<(), Fault> {
+        self.ready = false;
         caught(|| self.matcher.consume_token(token).map_err(|e| failed().because(e)))
             .map_err(|e| failed().because(e))
     }
@@ -147,6 +162,11 @@ impl Grammar {
 }
 
 fn unsupported(reason: &str) -> Fault {
+    // What a library says when it breaks is for the log, and so is where it broke.
+    let reason = match reason.split("<backtrace>").next().unwrap_or_default() {
+        broke if broke.trim_start().starts_with("panic") => "it cannot be understood",
+        reason => reason,
+    };
     let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     let reason: String = reason.trim_end_matches('.').chars().take(REASON_CHARS_MAX).collect();
     named("schema_unsupported", format!("The JSON Schema cannot be kept to: {reason}."))
@@ -280,5 +300,47 @@ mod tests {
             }
         }
         assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_long_chain_of_references_is_refused_before_it_overflows() {
+        let words = words();
+        let grammars = grammars(&words);
+        let chain = |count: usize, link: &dyn Fn(String) -> Value| {
+            let links: serde_json::Map<String, Value> = (0..count)
+                .map(|n| (format!("d{n}"), link(format!("#/$defs/d{}", n + 1))))
+                .chain([(format!("d{count}"), json!({"type": "integer"}))])
+                .collect();
+            json!({"$defs": links, "$ref": "#/$defs/d0"}).to_string()
+        };
+        let plain = |to: String| json!({"$ref": to});
+        let all = |to: String| json!({"allOf": [{"$ref": to}]});
+        let items = |to: String| json!({"type": "array", "items": {"$ref": to}});
+        let doubled = |to: String| json!({"allOf": [{"$ref": to.clone()}, {"$ref": to}]});
+        for link in [&plain as &dyn Fn(String) -> Value, &all, &items] {
+            let fault = grammars.compile(&chain(2000, link)).err().unwrap();
+            assert_eq!(fault.code, "schema_unsupported");
+            assert!(grammars.compile(&chain(5, link)).is_ok());
+        }
+        assert!(grammars.compile(&chain(20, &doubled)).is_err(), "it doubles twenty times");
+        for circular in [
+            json!({"$ref": "#"}),
+            json!({"allOf": [{"$ref": "#"}]}),
+            json!({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"anyOf": [{"$ref": "#/$defs/a"}]}},
+                "$ref": "#/$defs/a"}),
+        ] {
+            let fault = grammars.compile(&circular.to_string()).err().unwrap();
+            assert_eq!(fault.code, "schema_unsupported");
+        }
+        let tree = json!({"type": "object", "additionalProperties": false,
+            "properties": {"of": {"type": "array", "items": {"$ref": "#"}}}});
+        assert!(grammars.compile(&tree.to_string()).is_ok(), "what nests may nest");
+    }
+
+    #[test]
+    fn no_librarys_words_on_breaking_are_repeated() {
+        let broke = unsupported("panic: attempt to negate with overflow <backtrace> at x.rs:1");
+        assert!(!broke.message.contains("panic") && !broke.message.contains("x.rs"), "{broke}");
+        assert!(unsupported("too deep <backtrace> y").message.ends_with("too deep."));
     }
 }

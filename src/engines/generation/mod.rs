@@ -4,6 +4,7 @@
 //! takes no request of another kind with it, and its memory goes back whole when it is idle.
 
 pub mod card;
+mod deaths;
 pub mod engine;
 mod faults;
 #[cfg(feature = "models")]
@@ -16,6 +17,8 @@ mod piece;
 mod pretokens;
 pub mod probe;
 mod process;
+#[cfg(feature = "models")]
+mod references;
 #[cfg(feature = "models")]
 mod sampling;
 #[cfg(feature = "models")]
@@ -33,6 +36,6 @@ pub use options::{Event, Message, Options, Prompt, Reason, Role, Usage};
 pub use piece::Piece;
 pub use probe::{Checked, CheckedFile, Probe, Progress};
 pub use process::VERB;
-pub use wire::{Loaded, named};
+pub use wire::{Loaded, Pinned, named};
 #[cfg(feature = "models")]
 pub use worker::generate_main;

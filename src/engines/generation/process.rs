@@ -1,11 +1,11 @@
 //! One child of the program that holds a model: how it is started, heard and ended.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Child, ChildStderr, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -46,9 +46,25 @@ pub(super) enum News {
 pub(super) struct Input(Arc<Mutex<ChildStdin>>);
 
 impl Input {
-    /// Tells the child something.
-    pub fn write(&self, order: &Order) -> io::Result<()> {
-        wire::write(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), order)
+    /// Tells the child something, as [`wire::line`] wrote it down.
+    pub fn write(&self, line: &[u8]) -> io::Result<()> {
+        self.hold().write(line)
+    }
+
+    /// Keeps everybody else from speaking to the child.
+    pub fn hold(&self) -> Hold<'_> {
+        Hold(self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The child's ear, for one speaker alone.
+pub(super) struct Hold<'a>(MutexGuard<'a, ChildStdin>);
+
+impl Hold<'_> {
+    /// Tells the child something, as [`wire::line`] wrote it down.
+    pub fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        self.0.write_all(line)?;
+        self.0.flush()
     }
 }
 

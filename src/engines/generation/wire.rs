@@ -10,7 +10,7 @@ use super::options::{Event, Options, Prompt};
 use crate::base::fault::{Fault, Kind};
 
 /// Both ends are one program, but a program may be replaced while it runs: they say so first.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// The longest line either end takes, bytes: a prompt of a whole long context, written as JSON.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 
@@ -67,14 +67,23 @@ pub(super) struct Load {
     pub file: PathBuf,
     /// Their pinned digest, lower-case hexadecimal.
     pub sha256: String,
-    /// A `tokenizer.json` beside them.
-    pub tokenizer: Option<PathBuf>,
+    /// The files beside them that may be read; what is not listed is not looked at.
+    pub beside: Vec<Pinned>,
     /// Answers written side by side.
     pub slots: usize,
     /// The longest context asked for.
     pub context_tokens: usize,
     /// Memory for all of it; 0 takes half of what is free.
     pub memory_bytes: u64,
+}
+
+/// A file beside a model's weights, as it was when the model was let in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pinned {
+    /// Its name in the model's folder.
+    pub name: String,
+    /// The digest of its bytes, lower-case hexadecimal.
+    pub sha256: String,
 }
 
 /// What the child says.
@@ -130,14 +139,19 @@ pub fn named(code: &str, message: impl Into<String>) -> Fault {
     Fault::new(kind, code, message)
 }
 
-/// Writes one line, at once.
-pub(super) fn write(to: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
+/// Something as one line, its end included.
+pub(super) fn line(what: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
     if line.len() > LINE_BYTES_MAX {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "the line is too long"));
     }
-    to.write_all(&line)?;
+    Ok(line)
+}
+
+/// Writes one line, at once.
+pub(super) fn write(to: &mut impl Write, what: &impl Serialize) -> io::Result<()> {
+    to.write_all(&line(what)?)?;
     to.flush()
 }
 

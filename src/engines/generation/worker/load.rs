@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -24,6 +23,8 @@ use crate::base::tasks::Tasks;
 /// A context shorter than this is of little use: rather than that, fewer answers are written side by
 /// side, and a model that leaves even one no more is refused. Tokens.
 const CONTEXT_WANTED: usize = 1024;
+/// How a model's makers take text apart.
+const TOKENIZER: &str = "tokenizer.json";
 /// What a model's makers say beside its weights: the template it was taught with, if it has a newer one.
 const TOKENIZER_CONFIG: &str = "tokenizer_config.json";
 /// How much of a file is digested at once.
@@ -47,9 +48,8 @@ pub(super) fn load(order: &Load, tasks: &Tasks) -> Result<(Mind, Loaded), Fault>
         .map_err(|e| named("model_missing", "The model's file is not where it was.").because(e))?;
     let header = Header::read(&mut file)?;
     let digest = digest(&file, tasks)?;
-    let tokenizer = order.tokenizer.as_deref().map(read).transpose()?;
-    let config = Some(order.file.with_file_name(TOKENIZER_CONFIG)).filter(|path| path.exists());
-    let config = config.as_deref().map(read).transpose()?;
+    let tokenizer = beside(order, TOKENIZER)?;
+    let config = beside(order, TOKENIZER_CONFIG)?;
     let card = Card::of(&header, tokenizer.is_some());
     let (context, mut slots) = fit(&card, order)?;
     let vocabulary = Vocabulary::of(&header, tokenizer.as_deref())?;
@@ -131,14 +131,24 @@ fn sha256(file: &File) -> io::Result<String> {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+/// The file of that name beside the weights, if it was there when the model was let in. What came
+/// later is not looked at, and what changed since is refused before anything reads it.
+fn beside(order: &Load, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+    let Some(pinned) = order.beside.iter().find(|file| file.name == name) else {
+        return Ok(None);
+    };
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(TOKENIZER_BYTES_MAX).read_to_end(&mut bytes))
+    File::open(order.file.with_file_name(name))
+        .and_then(|file| file.take(TOKENIZER_BYTES_MAX + 1).read_to_end(&mut bytes))
         .map_err(|e| {
-            named("model_missing", "The model's tokenizer.json cannot be read.").because(e)
+            named("model_missing", format!("The model's {name} cannot be read.")).because(e)
         })?;
-    Ok(bytes)
+    if data_encoding::HEXLOWER.encode(&Sha256::digest(&bytes)) != pinned.sha256 {
+        return Err(damaged(&format!(
+            "The model's {name} is not the one that was checked. Check it again, or bring it anew."
+        )));
+    }
+    Ok(Some(bytes))
 }
 
 fn damaged(message: &str) -> Fault {
@@ -170,5 +180,37 @@ impl Model for Network {
         let part = |Part { tokens, cache, logits }| network::Part { tokens, cache, logits };
         let mut parts: Vec<_> = parts.into_iter().map(part).collect();
         Network::forward(self, &mut parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::wire::Pinned;
+    use super::*;
+
+    #[test]
+    fn only_what_was_checked_is_read_beside_the_weights() {
+        let folder = tempfile::tempdir().unwrap();
+        let order = |sha256: Option<String>| Load {
+            version: 0,
+            file: folder.path().join("m.gguf"),
+            sha256: String::new(),
+            beside: sha256
+                .map(|sha256| Pinned { name: TOKENIZER.into(), sha256 })
+                .into_iter()
+                .collect(),
+            slots: 1,
+            context_tokens: 0,
+            memory_bytes: 0,
+        };
+        let digest = data_encoding::HEXLOWER.encode(&Sha256::digest(b"{}"));
+        let missing = beside(&order(Some(digest.clone())), TOKENIZER).unwrap_err();
+        assert_eq!(missing.code, "model_missing");
+        std::fs::write(folder.path().join(TOKENIZER), b"{}").unwrap();
+        assert_eq!(beside(&order(Some(digest.clone())), TOKENIZER).unwrap().unwrap(), b"{}");
+        assert!(beside(&order(None), TOKENIZER).unwrap().is_none(), "it was not there before");
+        std::fs::write(folder.path().join(TOKENIZER), b"[]").unwrap();
+        let changed = beside(&order(Some(digest)), TOKENIZER).unwrap_err();
+        assert_eq!(changed.code, "model_damaged");
     }
 }

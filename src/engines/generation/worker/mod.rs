@@ -30,6 +30,10 @@ use scheduler::{Ready, Rules, Scheduler};
 /// A wrong beginning: the parent is not of this program's version, or nobody at all.
 const WRONG_BEGINNING: u8 = 2;
 
+/// The stack of the thread that makes prompts ready: what reads templates and schemas calls itself, and
+/// a stack that overflows ends everybody's answers. Only what is used of it takes memory.
+const PROMPTS_STACK_BYTES: usize = 64 << 20;
+
 /// What the main thread is told between two steps.
 enum Message {
     Start(Box<Ready>),
@@ -90,17 +94,20 @@ pub fn generate_main() -> ExitCode {
         ends: language.vocabulary.ends().to_vec(),
         vocabulary: language.tokens,
     };
-    let (sender, messages) = channel();
-    let speaker = voice.clone();
-    let ready =
-        tasks.thread("prompts", move |_| prompts::attend(&orders, &language, &sender, &speaker));
-    if let Err(fault) = ready {
-        return complain(&fault);
-    }
     if !confine::silence_threads() {
         eprintln!("this kernel has no seccomp; the model's process keeps its other limits only");
     }
+    // Said before anything is done for anybody: whatever kills this process from here on, it was not
+    // the loading, and the parent must be able to tell.
     voice.tell(&Told::Loaded(loaded));
+    let (sender, messages) = channel();
+    let speaker = voice.clone();
+    let ready = tasks.deep_thread("prompts", PROMPTS_STACK_BYTES, move |_| {
+        prompts::attend(&orders, &language, &sender, &speaker);
+    });
+    if let Err(fault) = ready {
+        return complain(&fault);
+    }
     let tell = move |job, event| voice.event(job, event);
     compute(Scheduler::new(network, rules, loaded.slots, tell), &messages);
     // The thread that makes prompts ready is gone, and it never goes by itself.
