@@ -132,10 +132,12 @@ fn is_unsafe<B>(request: &Request<B>) -> bool {
 /// A browser says where a request comes from; what says nothing is no browser and has no cookie to abuse.
 fn check_site(headers: &HeaderMap, host: &str) -> Result<(), Fault> {
     if let Some(site) = headers.get("sec-fetch-site") {
-        return match site.as_bytes() {
-            b"same-origin" | b"none" => Ok(()),
-            _ => Err(cross_site()),
-        };
+        match site.as_bytes() {
+            b"same-origin" => return Ok(()),
+            // A person's own doing, such as an address typed in; a socket says this and names its page.
+            b"none" => {}
+            _ => return Err(cross_site()),
+        }
     }
     let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().map_err(|_| cross_site())?;
@@ -230,5 +232,9 @@ mod tests {
         }
         let socket = [host, ("upgrade", "websocket"), ("origin", "https://evil.example")];
         assert_eq!(judged("GET", &socket), "cross_site");
+        let none = ("sec-fetch-site", "none");
+        assert_eq!(judged("GET", &[host, none, socket[1], socket[2]]), "cross_site");
+        let own = ("origin", "https://depot.lan:8443");
+        assert_eq!(judged("GET", &[host, none, socket[1], own]), "ok");
     }
 }

@@ -32,6 +32,10 @@ use remote::Remote;
 const PART: &str = "assistant";
 /// A prompt has at most so many characters for each token it may have (assistant.md §3.4).
 const CHARS_PER_TOKEN: usize = 4;
+/// Messages of a conversation; one more is refused as `prompt_too_large`.
+const MESSAGES_MAX: usize = 1000;
+/// What a message counts for besides its content, characters: its role and the marks around it.
+const CHARS_PER_MESSAGE: usize = 8;
 /// How often it is looked whether the model's memory can be given back.
 const TEND_EVERY: Duration = Duration::from_secs(5);
 
@@ -404,7 +408,7 @@ impl Generation {
     /// `writer_closed` (503) while the box opens or closes.
     pub fn write(&self, caller: &Caller, ask: Ask) -> Result<Stream, Fault> {
         caller.require(Right::UseAssistant)?;
-        self.check_length(&ask.prompt)?;
+        check_length(&ask.prompt, self.0.settings.max_input_tokens)?;
         if !self.can_write()? {
             return Err(model_missing());
         }
@@ -421,18 +425,6 @@ impl Generation {
         };
         self.0.bell.notify_one();
         Ok(Stream::new(taken, Wanted { desk: self.0.clone(), ticket, unwanted }))
-    }
-
-    fn check_length(&self, prompt: &Prompt) -> Result<(), Fault> {
-        let limit = self.0.settings.max_input_tokens.saturating_mul(CHARS_PER_TOKEN);
-        let got = match prompt {
-            Prompt::Text(text) => text.chars().count(),
-            Prompt::Chat(messages) => messages.iter().map(|m| m.content.chars().count()).sum(),
-        };
-        if got > limit {
-            return Err(prompt_too_large(limit, got));
-        }
-        Ok(())
     }
 
     /// How the writer is.
@@ -555,6 +547,21 @@ impl Desk {
     }
 }
 
+/// Refuses a prompt of more characters or messages than may be written upon.
+fn check_length(prompt: &Prompt, max_tokens: usize) -> Result<(), Fault> {
+    let limit = max_tokens.saturating_mul(CHARS_PER_TOKEN);
+    let got = match prompt {
+        Prompt::Text(text) => text.chars().count(),
+        Prompt::Chat(messages) if messages.len() > MESSAGES_MAX => {
+            return Err(too_many_messages(messages.len()));
+        }
+        Prompt::Chat(messages) => {
+            messages.iter().map(|m| m.content.chars().count() + CHARS_PER_MESSAGE).sum()
+        }
+    };
+    if got > limit { Err(prompt_too_large(limit, got)) } else { Ok(()) }
+}
+
 /// Whose questions count together.
 fn asker(caller: &Caller) -> String {
     match &caller.who {
@@ -585,4 +592,30 @@ fn prompt_too_large(limit: usize, got: usize) -> Fault {
         "prompt_too_large",
         format!("The prompt has {got} characters; at most {limit} are taken."),
     )
+}
+
+/// The conversation has more messages than it may.
+fn too_many_messages(got: usize) -> Fault {
+    Fault::invalid(
+        "prompt_too_large",
+        format!("The conversation has {got} messages; at most {MESSAGES_MAX} are taken."),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::generation::{Message, Role};
+
+    #[test]
+    fn empty_messages_are_no_way_around_the_limit() {
+        let code = |count: usize, tokens: usize| {
+            let prompt = Prompt::Chat(vec![Message::new(Role::User, ""); count]);
+            check_length(&prompt, tokens).map_or_else(|fault| fault.code, |()| "ok")
+        };
+        assert_eq!(code(MESSAGES_MAX, usize::MAX), "ok");
+        assert_eq!(code(MESSAGES_MAX + 1, usize::MAX), "prompt_too_large");
+        // Eight characters each, against four for each of the tokens.
+        assert_eq!((code(10, 20), code(11, 20)), ("ok", "prompt_too_large"));
+    }
 }

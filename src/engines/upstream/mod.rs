@@ -56,6 +56,21 @@ pub struct Trouble {
     pub status: Option<u16>,
 }
 
+impl Trouble {
+    /// Whether it will be the same with any question: nobody is there, or lets this box in.
+    pub fn lasts(&self) -> bool {
+        let code = self.fault.code;
+        matches!(self.status, Some(502..=504))
+            || ["upstream_unreachable", "upstream_refused", "upstream_ca_unusable"].contains(&code)
+    }
+
+    /// Whether it says anything of the server: what goes wrong within an answer, or with a question
+    /// that it refuses, is that question's own.
+    pub fn counts(&self) -> bool {
+        self.down && !self.status.is_some_and(|status| (200..300).contains(&status))
+    }
+}
+
 /// Another server. Clones are the same.
 #[derive(Clone)]
 pub struct Upstream(Arc<Inner>);
@@ -197,6 +212,11 @@ fn unreachable(message: impl Into<String>) -> Fault {
 fn failed(message: impl Into<String>) -> Fault {
     let message = message.into();
     Fault::unavailable("upstream_failed", format!("The server that generates failed. {message}"))
+}
+
+/// An answer that had begun went wrong: another server may do better, and this one is still there.
+pub fn within(fault: Fault) -> Trouble {
+    Trouble { fault, down: true, status: Some(200) }
 }
 
 /// The server is to blame.

@@ -9,6 +9,11 @@ use crate::base::fault::Fault;
 /// What a server says of a fault is told up to so many characters.
 const WORDS_MAX: usize = 300;
 
+/// The most tokens that are believed of a count: more than any model's context has.
+const TOKENS_MAX: usize = 1 << 24;
+/// A model's name is shown up to so many characters.
+const NAME_MAX: usize = 200;
+
 /// Tokens as the other server counts them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -28,6 +33,21 @@ struct Details {
 }
 
 impl Counted {
+    /// What can be believed of it.
+    fn believed(mut self) -> Self {
+        for count in [
+            Some(&mut self.prompt_tokens),
+            Some(&mut self.completion_tokens),
+            self.prompt_tokens_details.as_mut().map(|details| &mut details.cached_tokens),
+        ]
+        .into_iter()
+        .flatten()
+        {
+            *count = (*count).min(TOKENS_MAX);
+        }
+        self
+    }
+
     /// Tokens of the prompt that it had in memory.
     pub fn reused_tokens(&self) -> usize {
         self.prompt_tokens_details.map_or(0, |details| details.cached_tokens)
@@ -106,7 +126,11 @@ pub(super) fn read(data: &[u8]) -> Result<Added, Fault> {
     if let Some(error) = &chunk.error {
         return Err(failed(format!("It broke off: {}", words(error))));
     }
-    let mut added = Added { model: chunk.model, counted: chunk.usage, ..Added::default() };
+    let mut added = Added {
+        model: chunk.model.as_deref().and_then(name),
+        counted: chunk.usage.map(Counted::believed),
+        ..Added::default()
+    };
     for choice in chunk.choices {
         let content = choice.delta.or(choice.message).and_then(|content| content.content);
         added.text.extend(content.or(choice.text));
@@ -136,6 +160,17 @@ fn cut(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(WORDS_MAX).collect()
 }
 
+/// A model's name as far as it can be shown: no control, nothing that turns or hides text.
+fn name(given: &str) -> Option<String> {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let shown: String = given.chars().filter(|c| !hidden(*c)).take(NAME_MAX).collect();
+    let shown = shown.trim();
+    (!shown.is_empty()).then(|| shown.to_owned())
+}
+
 #[derive(Deserialize)]
 struct Listed {
     data: Vec<ListedModel>,
@@ -155,7 +190,7 @@ pub(super) fn first_model(body: &[u8]) -> Result<String, Fault> {
         failed("It does not list its models; set assistant.openai.model.").because(e)
     })?;
     let first = listed.data.into_iter().next();
-    first.map(|model| model.id).ok_or_else(|| failed("It lists no model."))
+    first.and_then(|model| name(&model.id)).ok_or_else(|| failed("It lists no model."))
 }
 
 #[cfg(test)]
@@ -179,6 +214,23 @@ mod tests {
         for bad in [&b"{"[..], b"[]", br#"{"error":{"message":"out of memory"}}"#] {
             assert_eq!(read(bad).unwrap_err().code, "upstream_failed");
         }
+    }
+
+    #[test]
+    fn counts_and_names_are_believed_within_measure() {
+        let usage = br#"{"usage":{"prompt_tokens":18446744073709551615,"completion_tokens":5,
+                         "prompt_tokens_details":{"cached_tokens":18446744073709551615}}}"#;
+        let counted = read(usage).unwrap().counted.unwrap();
+        assert_eq!((counted.prompt_tokens, counted.completion_tokens), (TOKENS_MAX, 5));
+        assert_eq!(counted.reused_tokens(), TOKENS_MAX);
+        let long = json!({"model": format!("\u{1b}[31mm\u{202e}{}", "x".repeat(5000))}).to_string();
+        let named = read(long.as_bytes()).unwrap().model.unwrap();
+        assert!(named.starts_with("[31mmx") && named.chars().count() == NAME_MAX, "{named}");
+        let listed = json!({"data": [{"id": format!("a\nb{}", "é".repeat(5000))}]}).to_string();
+        let first = first_model(listed.as_bytes()).unwrap();
+        assert!(first.starts_with("abé") && first.chars().count() == NAME_MAX, "{first}");
+        assert_eq!(read(br#"{"model":"\u0007 "}"#).unwrap().model, None);
+        assert!(first_model(br#"{"data":[{"id":"\u0000"}]}"#).is_err());
     }
 
     #[test]

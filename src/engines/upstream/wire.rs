@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use super::events::Events;
@@ -27,6 +27,8 @@ use crate::base::fault::Fault;
 const WHOLE_BYTES_MAX: usize = 4 << 20;
 /// No stream is longer, bytes.
 const STREAM_BYTES_MAX: usize = 256 << 20;
+/// No answer may take longer from its first byte to its last.
+const ANSWER_MAX: Duration = Duration::from_mins(10);
 /// How a stream says that nothing follows.
 const DONE: &[u8] = b"[DONE]";
 /// How this client names itself.
@@ -42,6 +44,8 @@ impl<W: AsyncRead + AsyncWrite + Send + Unpin> Wire for W {}
 /// An answer as it comes; the connection ends with it.
 pub struct Answer {
     model: String,
+    /// Whether the name is settled: by the first event that names it, at the latest by the first text.
+    named: bool,
     body: Body,
     events: Events,
     /// What was read and not handed on yet.
@@ -52,7 +56,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The model that answers, as the server named it last.
+    /// The model that answers, as the server named it at the beginning.
     pub fn model(&self) -> &str {
         &self.model
     }
@@ -70,12 +74,14 @@ impl Answer {
                     break;
                 }
                 let Added { model, text, end, counted } = protocol::read(&data)?;
-                if let Some(named) = model.filter(|name| !name.is_empty()) {
-                    self.model = named;
+                if let Some(name) = model.filter(|_| !self.named) {
+                    self.model = name;
+                    self.named = true;
                 }
                 self.end = end.or(self.end);
                 self.counted = counted.or(self.counted);
                 if !text.is_empty() {
+                    self.named = true;
                     return Ok(Some(text));
                 }
             }
@@ -102,7 +108,12 @@ impl Answer {
 
     async fn read_on(&mut self) -> Result<(), Fault> {
         if let Some(chunk) = self.body.next().await? {
-            self.ready.extend(self.events.push(&chunk)?);
+            let whole = self.events.push(&chunk)?;
+            // Comments and half events are no sign that an answer goes on.
+            if !whole.is_empty() {
+                self.body.heard();
+            }
+            self.ready.extend(whole);
         } else {
             self.over = true;
             self.ready.extend(std::mem::take(&mut self.events).finish());
@@ -117,13 +128,22 @@ struct Body {
     incoming: Option<Incoming>,
     talk: Option<Talk>,
     silence: Duration,
+    /// When its silence has lasted too long.
+    silent_until: Instant,
+    /// When it has to be over.
+    end: Instant,
     bytes_left: usize,
 }
 
 impl Body {
+    /// It said something.
+    fn heard(&mut self) {
+        self.silent_until = Instant::now() + self.silence;
+    }
+
     /// The next bytes; none at the end.
     async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
-        let Self { incoming, talk, silence, bytes_left } = self;
+        let Self { incoming, talk, silence, silent_until, end, bytes_left } = self;
         let Some(incoming) = incoming else { return Ok(None) };
         let next = async {
             loop {
@@ -151,10 +171,20 @@ impl Body {
                 }
             }
         };
-        let seconds = silence.as_secs();
-        let bytes = timeout(*silence, next)
-            .await
-            .map_err(|_| failed(format!("It was silent for {seconds} s within an answer.")))??;
+        let (silent_until, end, seconds) = (*silent_until, *end, silence.as_secs());
+        let too_long = || {
+            failed(if silent_until < end {
+                format!("It was silent for {seconds} s within an answer.")
+            } else {
+                format!("Its answer takes more than {} s.", ANSWER_MAX.as_secs())
+            })
+        };
+        let until = silent_until.min(end);
+        if until <= Instant::now() {
+            // Bytes that are always there would never let the time be up.
+            return Err(too_long());
+        }
+        let bytes = timeout_at(until, next).await.map_err(|_| too_long())??;
         if let Some(bytes) = &bytes {
             *bytes_left = bytes_left
                 .checked_sub(bytes.len())
@@ -163,10 +193,11 @@ impl Body {
         Ok(bytes)
     }
 
-    async fn whole(mut self) -> Result<Vec<u8>, Fault> {
+    async fn whole(&mut self) -> Result<Vec<u8>, Fault> {
         self.bytes_left = WHOLE_BYTES_MAX;
         let mut whole = Vec::new();
         while let Some(bytes) = self.next().await? {
+            self.heard();
             whole.extend_from_slice(&bytes);
         }
         Ok(whole)
@@ -192,10 +223,10 @@ pub(super) async fn ask(
         // Some servers do not stream: their whole answer is one event.
         ready.push_back(body.whole().await.map_err(down)?);
         ready.push_back(DONE.to_vec());
-        body = Body { incoming: None, talk: None, silence: Duration::ZERO, bytes_left: 0 };
     }
     Ok(Answer {
         model,
+        named: false,
         body,
         events: Events::default(),
         ready,
@@ -216,10 +247,13 @@ pub(super) async fn fetch(
 }
 
 fn body(upstream: &Inner, response: Response<Incoming>, talk: Talk) -> Body {
+    let (silence, now) = (upstream.options.silence, Instant::now());
     Body {
         incoming: Some(response.into_body()),
         talk: Some(talk),
-        silence: upstream.options.silence,
+        silence,
+        silent_until: now + silence,
+        end: now + ANSWER_MAX,
         bytes_left: STREAM_BYTES_MAX,
     }
 }
@@ -265,7 +299,8 @@ async fn send(
             let (place, seconds) = (&upstream.place.authority, silence.as_secs());
             down(unreachable(format!("{place} said nothing for {seconds} s.")))
         })?
-        .map_err(cut)?;
+        // The connection was good: the question may be to blame.
+        .map_err(|e| down(failed("It broke off before it answered.").because(e)))?;
     if response.status().is_success() {
         return Ok((response, talk));
     }
@@ -344,4 +379,63 @@ async fn connect(upstream: &Inner) -> Result<Box<dyn Wire>, Trouble> {
         down(unreachable(format!("{authority} does not speak TLS as it should: {e}.")).because(e))
     })?;
     Ok(Box::new(sealed))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::super::{Upstream, UpstreamOptions, Way};
+    use super::*;
+
+    /// Has a server send `line` again and again, and reads its answer until it fails.
+    async fn kept_up(line: &'static [u8], limit: Option<Duration>) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let serve = async move {
+            let (mut wire, _) = listener.accept().await.unwrap();
+            let _ = wire.read(&mut [0; 4096]).await.unwrap();
+            let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
+            wire.write_all(head).await.unwrap();
+            while wire.write_all(line).await.is_ok() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            let second = Duration::from_secs(1);
+            let options = UpstreamOptions {
+                url,
+                model: "m".into(),
+                ca_file: None,
+                connect: second,
+                silence: second,
+            };
+            let server = Upstream::new(options).unwrap();
+            let mut answer = server.ask(None, Way::Text, serde_json::Map::new()).await.unwrap();
+            if let Some(limit) = limit {
+                answer.body.end = Instant::now() + limit;
+            }
+            loop {
+                match answer.next().await {
+                    Ok(text) => assert!(text.is_some()),
+                    Err(fault) => return fault.message,
+                }
+            }
+        };
+        tokio::select! { () = serve => String::new(), said = timeout(Duration::from_secs(20), ask) => said.unwrap() }
+    }
+
+    #[tokio::test]
+    async fn comments_do_not_hold_a_place_for_ever() {
+        let said = kept_up(b": still here\n\n", None).await;
+        assert!(said.contains("silent for 1 s"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn an_answer_without_end_is_ended() {
+        let event = b"data: {\"choices\":[{\"text\":\"a\"}]}\n\n";
+        let said = kept_up(event, Some(Duration::from_millis(1500))).await;
+        assert!(said.contains("takes more than 600 s"), "{said}");
+    }
 }

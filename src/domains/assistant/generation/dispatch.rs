@@ -18,7 +18,7 @@ use crate::base::fault::Fault;
 use crate::base::tasks::{Handle, Tasks};
 use crate::domains::assistant::records::talk::Purpose;
 use crate::engines::generation::{Event, Job, Reason, Usage, named};
-use crate::engines::upstream::{End, Trouble, Upstream, down};
+use crate::engines::upstream::{End, Trouble, Upstream, down, within};
 use crate::store::Deed;
 
 /// How long a model may take to notice that nobody listens before its place is given away.
@@ -112,16 +112,14 @@ async fn write(desk: &Arc<Desk>, asked: &Asked, course: &mut Course) -> Result<(
             Ok(()) => return Ok(()),
             // Nothing was written yet, and another one may do better with the same question.
             Err(trouble) if trouble.down && course.model.is_none() => {
-                desk.remote_is_down(&trouble.fault);
+                desk.remote_failed(&trouble);
                 if desk.models.chosen(Purpose::Language)?.is_none() {
                     return Err(trouble.fault);
                 }
                 tracing::warn!("the model on this box writes instead: {}", trouble.fault);
             }
             Err(trouble) => {
-                if trouble.down {
-                    desk.remote_is_down(&trouble.fault);
-                }
+                desk.remote_failed(&trouble);
                 return Err(trouble.fault);
             }
         }
@@ -200,7 +198,7 @@ async fn remote(
                 course.ended = Some((Reason::Cancelled, timed(usage, began, first)));
                 return Ok(());
             }
-            text = answer.next() => text.map_err(down)?,
+            text = answer.next() => text.map_err(within)?,
         };
         if course.model.is_none() {
             desk.remote_is_up();

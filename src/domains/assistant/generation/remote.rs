@@ -7,7 +7,10 @@ use std::time::Duration;
 use super::{Desk, EngineKind, GenerationSettings, model_missing};
 use crate::base::fault::Fault;
 use crate::domains::assistant::records::talk::Purpose;
-use crate::engines::upstream::{Upstream, UpstreamOptions};
+use crate::engines::upstream::{Trouble, Upstream, UpstreamOptions};
+
+/// So many failures in a row that a question may be to blame for make the server rest.
+const FAILURES_MAX: u32 = 3;
 
 /// The other server, if one is set.
 pub(super) struct Remote {
@@ -24,6 +27,8 @@ struct State {
     rests_until: Option<Duration>,
     /// Whether it was ever heard of since the start.
     heard: bool,
+    /// Failures since it last answered that a question may have been to blame for.
+    failures: u32,
 }
 
 /// The server that the settings name.
@@ -98,7 +103,27 @@ impl Remote {
     }
 }
 
+impl State {
+    /// Whether the server is to rest after this trouble: one question must not take it from everyone.
+    fn rests_after(&mut self, trouble: &Trouble) -> bool {
+        if !trouble.counts() {
+            return false;
+        }
+        self.failures = self.failures.saturating_add(1);
+        trouble.lasts() || self.failures >= FAILURES_MAX
+    }
+}
+
 impl Desk {
+    /// A question found no answer there.
+    pub(super) fn remote_failed(&self, trouble: &Trouble) {
+        // A statement of its own: the lock is free again when the rest begins.
+        let rests = self.remote.state().rests_after(trouble);
+        if rests {
+            self.remote_is_down(&trouble.fault);
+        }
+    }
+
     /// The server does not serve: it is left alone for a while.
     pub(super) fn remote_is_down(&self, fault: &Fault) {
         {
@@ -106,6 +131,7 @@ impl Desk {
             state.trouble = Some(fault.message.clone());
             state.rests_until = Some(self.clock.since_boot() + self.remote.rest);
             state.heard = true;
+            state.failures = 0;
         }
         self.tell_health_anew();
     }
@@ -154,6 +180,34 @@ impl Desk {
         match server.greet(key.as_ref().map(|key| key.as_str())).await {
             Ok(()) => self.remote_is_up(),
             Err(trouble) => self.remote_is_down(&trouble.fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engines::upstream::{down, within};
+
+    fn failed(code: &'static str) -> Fault {
+        Fault::unavailable(code, "x")
+    }
+
+    #[test]
+    fn one_question_does_not_take_the_server_from_everyone() {
+        let mut state = State::default();
+        for _ in 0..10 {
+            assert!(!state.rests_after(&within(failed("upstream_failed"))));
+        }
+        let odd = Trouble { status: Some(500), ..down(failed("upstream_failed")) };
+        let rests: Vec<bool> = (0..3).map(|_| state.rests_after(&odd)).collect();
+        assert_eq!(rests, [false, false, true]);
+        for code in ["upstream_unreachable", "upstream_refused", "upstream_ca_unusable"] {
+            assert!(State::default().rests_after(&down(failed(code))), "{code}");
+        }
+        for status in [502, 503, 504] {
+            let gone = Trouble { status: Some(status), ..down(failed("upstream_failed")) };
+            assert!(State::default().rests_after(&gone), "{status}");
         }
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::files::{self, UNFINISHED};
 use super::{Listed, Models, TOKENIZER, WEIGHTS, locked};
-use crate::base::caller::Caller;
+use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::base::id::Lineage;
 use crate::base::tasks::Handle;
@@ -153,13 +153,14 @@ impl Models {
     }
 
     /// Lets a model in: its weights, and the tokenizer beside them if there is one. A child looks
-    /// into the files before anything else does.
+    /// into the files before anything else does. That its giver showed who they are was asked for by
+    /// [`Models::begin`]: a long upload outlasts that proof.
     ///
     /// # Errors
-    /// `right_missing`, `step_up_required`, `model_file_unknown`, `disk_full`, and what was found in
+    /// `right_missing`, `model_file_unknown`, `disk_full`, and what was found in
     /// the files: `model_damaged`, `model_unsupported`.
     pub fn add(&self, caller: &Caller, entry: &Entry, files: &[Incoming]) -> Result<Listed, Fault> {
-        self.may_change(caller)?;
+        caller.require(Right::ManageAssistant)?;
         let names = file_names(files)?;
         let bytes = files.iter().map(|incoming| incoming.file.size).sum();
         let folder = self.folder_of(entry.name());

@@ -200,7 +200,7 @@ impl From<Usage> for OpenaiUsage {
         Self {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
-            total_tokens: usage.prompt_tokens + usage.completion_tokens,
+            total_tokens: usage.prompt_tokens.saturating_add(usage.completion_tokens),
             prompt_tokens_details: OpenaiPromptDetails { cached_tokens: usage.reused_tokens },
         }
     }
@@ -249,6 +249,12 @@ mod tests {
             "param": "n", "code": "validation"});
         assert_eq!((&body["error"], &body["code"]), (&error, &error["code"]));
         assert_eq!(body["detail"][0]["loc"], serde_json::json!(["body", "n"]));
+    }
+
+    #[test]
+    fn counts_beyond_measure_are_added_all_the_same() {
+        let usage = Usage { prompt_tokens: usize::MAX, completion_tokens: 2, ..Usage::default() };
+        assert_eq!(OpenaiUsage::from(usage).total_tokens, usize::MAX);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::super::super::generation::{Ask, Written};
 use super::super::super::wishes::{Stops, Wishes, own_scope};
 use super::super::llm::whole;
-use super::asked::{option_unsupported, refuse, refuse_many};
+use super::asked::{option_unsupported, refuse, refuse_many, schema_of};
 use super::chat::OpenaiStreamOptions;
 use super::stream::{self, Frames, Shape};
 use super::{Desk, OpenaiFaultBody, OpenaiUsage, Refused, finish_reason};
@@ -68,6 +68,8 @@ struct OpenaiCompletion {
     logit_bias: Option<Value>,
     /// Not offered.
     suffix: Option<Value>,
+    /// `{"type": "text"}`: other formats are for conversations.
+    response_format: Option<Value>,
 }
 
 /// The one text of a prompt.
@@ -110,6 +112,12 @@ impl OpenaiCompletion {
         refuse("logprobs", self.logprobs.as_ref())?;
         refuse("logit_bias", self.logit_bias.as_ref())?;
         refuse("suffix", self.suffix.as_ref())?;
+        if schema_of(self.response_format.as_ref())?.is_some() {
+            return Err(option_unsupported(
+                "response_format",
+                "may only be of the type 'text' here; /v1/chat/completions knows the others",
+            ));
+        }
         let wishes = Wishes {
             temperature: self.temperature,
             top_p: self.top_p,
@@ -211,6 +219,18 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_format_is_not_passed_over_in_silence() {
+        let code = |format: Value| {
+            let body = json!({"prompt": "Il", "response_format": format});
+            let body: OpenaiCompletion = serde_json::from_value(body).unwrap();
+            body.ask(&Caller::console("r"), Options::default()).map_or_else(|f| f.code, |_| "ok")
+        };
+        assert_eq!(code(json!({"type": "text"})), "ok");
+        assert_eq!(code(json!(null)), "ok");
+        assert_eq!(code(json!({"type": "json_object"})), "option_unsupported");
+    }
 
     #[test]
     fn a_prompt_is_one_text() {
