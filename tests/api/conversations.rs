@@ -27,6 +27,7 @@ pub fn said(text: &str, citations: Vec<Citation>) -> Said {
         usage: Usage { prompt_tokens: 12, completion_tokens: 7, ..Usage::default() },
         took_ms: 90,
         searched_for: None,
+        given: Vec::new(),
     }
 }
 

@@ -10,8 +10,10 @@ use super::{CONVERSATIONS_MAX, Conversations, TURNS_MAX, find, move_to, of_owner
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
 use crate::base::id::{Id, Lineage};
+use crate::domains::assistant::citing::Grounds;
 use crate::domains::assistant::history::{ANSWERED, History, owner};
 use crate::domains::assistant::prompts::Prompts;
+use crate::domains::assistant::readers::Gate;
 use crate::domains::assistant::records::talk::{
     CONVERSATIONS, CONVERSATIONS_OF, Citation, Conversation, Origin, Outcome, TURNS, Turn,
 };
@@ -22,6 +24,9 @@ use crate::store::{Deed, Reader, Tx, under};
 pub const QUESTION_MAX: usize = 8_000;
 /// The most earlier turns that go with a question: the last ones.
 pub const MAX_EARLIER: usize = 20;
+/// The most documents that are kept with an answer as what it was made of: its own come first, then those
+/// of the answers before it, the latest first. What is left out was retold a hundred answers ago.
+const GIVEN_MAX: usize = 200;
 
 /// Conversations that somebody is being answered in.
 pub(super) type Busy = Arc<Mutex<BTreeSet<Id>>>;
@@ -60,7 +65,8 @@ pub struct Opened {
     /// The question's turn.
     pub question_turn: Turn,
     /// What was said before, oldest first, [`MAX_EARLIER`] turns at most: questions and answers in turn,
-    /// beginning with a question. Questions without an answer are left out.
+    /// beginning with a question. Questions without an answer are left out, and answers of documents that
+    /// are closed to the caller by now with theirs.
     pub earlier: Vec<Turn>,
     /// Whether the answer takes the place of one that is there.
     pub regenerate: bool,
@@ -90,6 +96,9 @@ pub struct Said {
     pub took_ms: u64,
     /// What was looked for in place of a question that leans on what was said before.
     pub searched_for: Option<String>,
+    /// The documents whose words it was made of, cited or not: all that a model was given, or that an
+    /// extract was chosen from.
+    pub given: Vec<Id>,
 }
 
 impl Said {
@@ -175,7 +184,7 @@ impl Conversations {
         let place = conversation.map(|id| Place::take(&self.busy, id)).transpose()?;
         if regenerate {
             let place = place.ok_or_else(nothing_to_regenerate)?;
-            return self.again(owner, place, question, collection);
+            return self.again(caller, owner, place, question, collection);
         }
         let who = caller.clone();
         let (conversation, question_turn, earlier) = self.store.write(move |tx| {
@@ -189,7 +198,7 @@ impl Conversations {
                     format!("A conversation has at most {TURNS_MAX} turns; begin another one."),
                 ));
             }
-            let earlier = earlier(tx, kept.id, kept.turns)?;
+            let earlier = earlier(tx, &who, kept.id, kept.turns)?;
             let old = kept.clone();
             if kept.turns == 0 && !kept.titled {
                 kept.title = title_of(&question);
@@ -214,6 +223,7 @@ impl Conversations {
     /// The last question of a conversation, to be asked again.
     fn again(
         &self,
+        caller: &Caller,
         owner: Id,
         place: Place,
         question: String,
@@ -225,7 +235,7 @@ impl Conversations {
             let mut turn = last_question(view, id)?.ok_or_else(nothing_to_regenerate)?;
             turn.text = question;
             conversation.collection = collection.or(conversation.collection);
-            let earlier = earlier(view, id, turn.ordinal - 1)?;
+            let earlier = earlier(view, caller, id, turn.ordinal - 1)?;
             let regenerate = true;
             Ok(Opened {
                 conversation,
@@ -249,6 +259,8 @@ impl Conversations {
         let (who, owner) = (caller.clone(), owner(caller)?);
         let (id, question) = (opened.conversation.id, opened.question_turn.clone());
         let (regenerated, collection) = (opened.regenerate, opened.conversation.collection.clone());
+        let given = given(&answer, &opened.earlier);
+        let answer = Said { given, ..answer };
         let turn = self.store.write(move |tx| {
             let mut kept = find(tx, owner, id)?;
             let old = kept.clone();
@@ -354,6 +366,7 @@ fn asked(tx: &Tx<'_>, ordinal: u32, question: &str) -> Turn {
         usage: Usage::default(),
         took_ms: 0,
         searched_for: None,
+        given: Vec::new(),
     }
 }
 
@@ -373,6 +386,7 @@ fn answered(tx: &Tx<'_>, ordinal: u32, said: Said) -> Turn {
         usage: said.usage,
         took_ms: said.took_ms,
         searched_for: said.searched_for,
+        given: said.given,
     }
 }
 
@@ -386,8 +400,22 @@ fn last_question(reader: &impl Reader, id: Id) -> Result<Option<Turn>, Fault> {
     }
 }
 
+/// The documents an answer was made of: its own, and those of the answers before it where it leans on
+/// them, so that no words go on through a second answer to somebody who may not read the first.
+fn given(said: &Said, earlier: &[Turn]) -> Vec<Id> {
+    let retells = matches!(said.origin, Origin::Grounded | Origin::Model);
+    let leans = retells || said.searched_for.is_some();
+    let before = earlier.iter().rev().filter(|_| leans).flat_map(|turn| &turn.given);
+    // That the documents do not tell is said without a word of theirs.
+    let own = said.given.iter().filter(|_| said.origin != Origin::NotFound);
+    let mut known = BTreeSet::new();
+    let each = own.chain(before).copied();
+    each.filter(|document| known.insert(*document)).take(GIVEN_MAX).collect()
+}
+
 /// The last exchanges up to a turn, oldest first: what a chat template takes.
-fn earlier(reader: &impl Reader, id: Id, until: u32) -> Result<Vec<Turn>, Fault> {
+fn earlier<R: Reader>(reader: &R, caller: &Caller, id: Id, until: u32) -> Result<Vec<Turn>, Fault> {
+    let gate = Gate::at(reader, caller);
     let mut newest_first = Vec::new();
     let mut answer = None::<Turn>;
     for ordinal in (1..=until).rev() {
@@ -397,7 +425,10 @@ fn earlier(reader: &impl Reader, id: Id, until: u32) -> Result<Vec<Turn>, Fault>
         let Some(turn) = reader.get(&TURNS, &(id, ordinal))? else { continue };
         match (turn.role, answer.take()) {
             (Role::User, Some(answer)) => newest_first.extend([answer, turn]),
-            (Role::Assistant, _) if !turn.text.trim().is_empty() => answer = Some(turn),
+            (Role::Assistant, _) if !turn.text.trim().is_empty() => {
+                let open = Grounds::of_own(&turn).are_open(reader, &gate)?;
+                answer = Some(turn).filter(|_| open);
+            }
             _ => {}
         }
     }
@@ -425,6 +456,7 @@ fn note(
         "outcome": said.outcome,
         "failure": said.failure,
         "citations": said.citations,
+        "given": said.given,
         "model": said.model,
         "usage": said.usage,
         "took_ms": said.took_ms,
