@@ -3,6 +3,7 @@
 mod asking;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde_json::json;
 
@@ -33,12 +34,17 @@ const TITLE_MADE_MAX: usize = 60;
 /// Bytes of turns that one search reads at most; conversations behind it are found by title alone.
 const SEARCHED_MAX: usize = 16 << 20;
 
+/// Whether an owner of conversations still has an account that is in use, asked within the write that puts
+/// something down for them.
+pub type StillHere = Arc<dyn Fn(&Tx<'_>, Id) -> Result<bool, Fault> + Send + Sync>;
+
 /// The conversations' desk. Clones are the same desk.
 #[derive(Clone)]
 pub struct Conversations {
     store: Store,
     history: History,
     busy: asking::Busy,
+    still_here: StillHere,
 }
 
 /// A page of conversations.
@@ -66,14 +72,19 @@ pub struct Shown {
 impl Conversations {
     /// Opens the desk.
     pub fn open(ground: &Ground, history: History) -> Self {
-        Self { store: ground.store.clone(), history, busy: asking::Busy::default() }
+        Self {
+            store: ground.store.clone(),
+            history,
+            busy: asking::Busy::default(),
+            still_here: ground.still_here.clone(),
+        }
     }
 
     /// Begins a conversation in which nothing is said yet.
     ///
     /// # Errors
     /// `right_missing`, `user_required`, the field at fault, `not_found` for a collection that is closed
-    /// to the caller, `too_many_conversations`.
+    /// to the caller, `too_many_conversations`, `session_ended` for somebody who left meanwhile.
     pub fn start(
         &self,
         caller: &Caller,
@@ -86,7 +97,9 @@ impl Conversations {
         let title = title.map(checked_title).transpose()?;
         let collection = self.open_collection(caller, collection)?;
         let who = caller.clone();
+        let here = self.still_here.clone();
         self.store.write_once(caller, "conversation.add", move |tx| {
+            asking::check_here(tx, &here, owner)?;
             asking::make(tx, &who, owner, title, collection)
         })
     }

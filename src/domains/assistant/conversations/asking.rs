@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{CONVERSATIONS_MAX, Conversations, TURNS_MAX, find, move_to, of_owner, title_of};
+use super::{
+    CONVERSATIONS_MAX, Conversations, StillHere, TURNS_MAX, find, move_to, of_owner, title_of,
+};
 use crate::base::caller::{Caller, Right};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 use crate::base::id::{Id, Lineage};
 use crate::domains::assistant::citing::Grounds;
 use crate::domains::assistant::history::{ANSWERED, History, owner};
@@ -168,7 +170,7 @@ impl Conversations {
     /// # Errors
     /// `right_missing`, `user_required`, the field at fault, `not_found` for a conversation that is not
     /// the caller's or a collection that is closed to them, `conversation_busy`, `conversation_full`,
-    /// `too_many_conversations`, `nothing_to_regenerate`.
+    /// `too_many_conversations`, `nothing_to_regenerate`, `session_ended` for somebody who left meanwhile.
     pub fn begin(
         &self,
         caller: &Caller,
@@ -181,17 +183,26 @@ impl Conversations {
         let owner = owner(caller)?;
         let question = checked(question)?.to_owned();
         let collection = self.open_collection(caller, collection)?;
+        // Nobody learns of another's conversation that it is there, and being answered in.
+        if let Some(id) = conversation {
+            self.store.read(|view| find(view, owner, id).map(drop))?;
+        }
         let place = conversation.map(|id| Place::take(&self.busy, id)).transpose()?;
         if regenerate {
             let place = place.ok_or_else(nothing_to_regenerate)?;
             return self.again(caller, owner, place, question, collection);
         }
         let who = caller.clone();
-        let (conversation, question_turn, earlier) = self.store.write(move |tx| {
+        let (is_new, busy) = (place.is_none(), self.busy.clone());
+        let here = self.still_here.clone();
+        let (conversation, question_turn, earlier, place) = self.store.write(move |tx| {
+            check_here(tx, &here, owner)?;
             let mut kept = match conversation {
                 Some(id) => find(tx, owner, id)?,
                 None => make(tx, &who, owner, None, None)?,
             };
+            // A new conversation's place is taken before anybody can see it and ask in between.
+            let place = place.map_or_else(|| Place::take(&busy, kept.id), Ok)?;
             if kept.turns.saturating_add(2) > TURNS_MAX {
                 return Err(Fault::conflict(
                     "conversation_full",
@@ -210,13 +221,8 @@ impl Conversations {
             move_to(tx, &old, &mut kept)?;
             Prompts::note_use(tx, owner, &question)?;
             tx.journal(&who, Deed::new("chat.ask", kept.id))?;
-            Ok((kept, turn, earlier))
+            Ok((kept, turn, earlier, place))
         })?;
-        let is_new = place.is_none();
-        let place = match place {
-            Some(place) => place,
-            None => Place::take(&self.busy, conversation.id)?,
-        };
         Ok(Opened { conversation, question_turn, earlier, regenerate, is_new, _place: place })
     }
 
@@ -253,7 +259,8 @@ impl Conversations {
     /// an answer and has no word, that answer stays, and is what this answers.
     ///
     /// # Errors
-    /// `right_missing`, `not_found` when the conversation was deleted meanwhile, or what the store says.
+    /// `right_missing`, `session_ended` when who asked left meanwhile, `not_found` when the conversation was
+    /// deleted meanwhile, or what the store says.
     pub fn finish(&self, caller: &Caller, opened: &Opened, answer: Said) -> Result<Turn, Fault> {
         caller.require(Right::UseAssistant)?;
         let (who, owner) = (caller.clone(), owner(caller)?);
@@ -261,7 +268,9 @@ impl Conversations {
         let (regenerated, collection) = (opened.regenerate, opened.conversation.collection.clone());
         let given = given(&answer, &opened.earlier);
         let answer = Said { given, ..answer };
+        let here = self.still_here.clone();
         let turn = self.store.write(move |tx| {
+            check_here(tx, &here, owner)?;
             let mut kept = find(tx, owner, id)?;
             let old = kept.clone();
             let place = (id, question.ordinal.saturating_add(1));
@@ -292,7 +301,7 @@ impl Conversations {
     /// Notes an answer that belongs to no conversation: in the journal, and in the history.
     ///
     /// # Errors
-    /// `right_missing`, or what the store says.
+    /// `right_missing`, `session_ended` when who asked left meanwhile, or what the store says.
     pub fn note_answer(
         &self,
         caller: &Caller,
@@ -303,8 +312,10 @@ impl Conversations {
         caller.require(Right::UseAssistant)?;
         let (who, answer) = (caller.clone(), answer.clone());
         let (question, collection) = (question.to_owned(), collection.map(str::to_owned));
+        let here = self.still_here.clone();
         self.store.write(move |tx| {
             if let Ok(owner) = owner(&who) {
+                check_here(tx, &here, owner)?;
                 Prompts::note_use(tx, owner, &question)?;
             }
             note(tx, &who, None, collection.as_deref(), &question, &answer)?;
@@ -313,6 +324,18 @@ impl Conversations {
         self.history.look();
         Ok(())
     }
+}
+
+/// Refuses to write for somebody who left: what was taken away when they did would come back with an
+/// answer that ends later.
+///
+/// # Errors
+/// `session_ended`, or what the store says.
+pub(super) fn check_here(tx: &Tx<'_>, here: &StillHere, owner: Id) -> Result<(), Fault> {
+    if here(tx, owner)? {
+        return Ok(());
+    }
+    Err(Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again."))
 }
 
 fn nothing_to_regenerate() -> Fault {
