@@ -461,7 +461,7 @@ mod tests {
             ("CLÉ WIFI : la mer", "CLÉ WIFI : ***"),
             ("Authorization: Digest username=\"a\", response=\"b\"", "Authorization: ***"),
             ("Cookie: a=1; b=2", "Cookie: ***"),
-            ("{\\\"password\\\": \\\"a b\\\", 1}", "{\\\"password\\\": \\\"***\", 1}"),
+            ("{\\\"password\\\": \\\"a b\\\", 1}", "{\\\"password\\\": \\\"***\\\", 1}"),
             ("{\"password\": \"\", \"a\": 1}", "{\"password\": \"\", \"a\": 1}"),
             (
                 "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc=\n-----END RSA PRIVATE KEY----- b",
