@@ -316,7 +316,13 @@ fn a_leavers_words_go_with_them_and_the_plan_says_how_many() {
     };
     house.check(leave(true).by(&admin), 200, &plan);
     assert_eq!(left(), (6, 3, 3));
+    let anna = house.asker("anna");
     house.check(leave(false).by(&admin), 200, &plan);
+    assert_eq!(left(), (2, 1, 1));
+    // An answer that ends later, or a question that was on its way, brings nothing back.
+    let late = house.talks().note_answer(&anna, "Une ?", None, &said("Oui.", vec![]));
+    assert_eq!(code(late), "session_ended");
+    assert_eq!(code(house.talks().begin(&anna, None, "Deux ?", None, false)), "session_ended");
     assert_eq!(left(), (2, 1, 1));
 }
 
