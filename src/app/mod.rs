@@ -36,9 +36,10 @@ use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
 use crate::domains::identity::offboarding::Taken;
+use crate::domains::identity::records::USERS;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
-use crate::store::{Ground, Store};
+use crate::store::{Ground, Reader, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
@@ -168,6 +169,10 @@ impl App {
                 models: config.models(),
                 embedding: config.settings.search.model.clone(),
                 spool: data.spool(),
+                // A machine is no user: it never leaves.
+                still_here: Arc::new(|tx, id| {
+                    Ok(tx.get(&USERS, &id)?.is_none_or(|user| user.is_active()))
+                }),
             },
             &config.settings.thinking(),
             &assistant,

@@ -27,6 +27,7 @@ pub fn said(text: &str, citations: Vec<Citation>) -> Said {
         usage: Usage { prompt_tokens: 12, completion_tokens: 7, ..Usage::default() },
         took_ms: 90,
         searched_for: None,
+        given: Vec::new(),
     }
 }
 
@@ -239,7 +240,12 @@ fn cited_words_are_shown_only_while_they_may_be_read() {
         store.read(|view| view.list(&DOCUMENTS, &all(), 9)).unwrap();
     let (document, edition) = (documents[0].0, documents[0].1.edition.unwrap());
     let place = Citation { number: 1, document, edition, passage: 0 };
-    let id = house.exchange("anna", None, "Le repos ?", said("Onze heures [1].", vec![place]));
+    let id = house.exchange(
+        "anna",
+        None,
+        "Le repos ?",
+        Said { given: vec![document], ..said("Onze heures [1].", vec![place]) },
+    );
     let cited = || house.messages(&anna, id, "")["items"][1]["citations"][0].clone();
     let open = cited();
     assert_eq!((&open["gone"], &open["path"]), (&json!(false), &json!("guide.md")));
@@ -267,14 +273,24 @@ fn cited_words_are_shown_only_while_they_may_be_read() {
         history.list(caller, &Filter::default(), part).unwrap().items[0].payload.clone()
     };
     assert_eq!((&seen(&chief)["answer"], &seen(&chief)["closed"]), (&Value::Null, &json!(true)));
-    assert_eq!(seen(&house.asker("anna"))["answer"], "Onze heures [1].");
+    // So they are for who was answered themselves: their question stays, what it told is withheld.
+    assert_eq!(seen(&house.asker("anna"))["closed"], true);
+    let turns = house.messages(&anna, id, "");
+    assert_eq!(
+        (&turns["items"][0]["text"], &turns["items"][0]["closed"]),
+        (&json!("Le repos ?"), &json!(false))
+    );
+    assert_eq!(
+        (&turns["items"][1]["text"], &turns["items"][1]["closed"]),
+        (&json!(""), &json!(true))
+    );
     let finds = |caller: &Caller, words: &str| {
         let filter = Filter { text: Some(words.into()), ..Filter::default() };
         history.list(caller, &filter, part).unwrap().total
     };
     // Nor is it found by the words that are veiled.
     assert_eq!((finds(&chief, "onze heures"), finds(&chief, "le repos")), (0, 1));
-    assert_eq!(finds(&house.asker("anna"), "onze heures"), 1);
+    assert_eq!(finds(&house.asker("anna"), "onze heures"), 0);
     close(true);
     assert_eq!(seen(&chief)["answer"], "Onze heures [1].");
     assert_eq!(cited()["gone"], false);
@@ -300,7 +316,13 @@ fn a_leavers_words_go_with_them_and_the_plan_says_how_many() {
     };
     house.check(leave(true).by(&admin), 200, &plan);
     assert_eq!(left(), (6, 3, 3));
+    let anna = house.asker("anna");
     house.check(leave(false).by(&admin), 200, &plan);
+    assert_eq!(left(), (2, 1, 1));
+    // An answer that ends later, or a question that was on its way, brings nothing back.
+    let late = house.talks().note_answer(&anna, "Une ?", None, &said("Oui.", vec![]));
+    assert_eq!(code(late), "session_ended");
+    assert_eq!(code(house.talks().begin(&anna, None, "Deux ?", None, false)), "session_ended");
     assert_eq!(left(), (2, 1, 1));
 }
 

@@ -63,6 +63,7 @@ impl Shelf {
             models: nowhere.clone(),
             spool: nowhere,
             embedding: String::new(),
+            still_here: Arc::new(|_, _| Ok(true)),
         };
         let history = History::open(&ground, settings);
         let conversations = Conversations::open(&ground, history.clone());

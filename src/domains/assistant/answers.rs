@@ -305,6 +305,7 @@ fn said(reply: &Reply, took_ms: u64) -> Said {
         usage: reply.usage,
         took_ms,
         searched_for: reply.searched_for.clone(),
+        given: reply.sources.iter().map(|source| source.edition.document).collect(),
     }
 }
 
@@ -320,5 +321,6 @@ fn broken_off(fault: &Fault, took_ms: u64) -> Said {
         usage: Usage::default(),
         took_ms,
         searched_for: None,
+        given: Vec::new(),
     }
 }

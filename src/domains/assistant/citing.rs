@@ -1,7 +1,7 @@
 //! Citations read anew: a place is kept, its words are fetched for whoever looks, and only if they may.
 
 use super::readers::Gate;
-use super::records::talk::Citation;
+use super::records::talk::{Citation, Origin, Turn};
 use super::records::{DOCUMENTS, EDITIONS, PASSAGES};
 use crate::base::caller::{Caller, Right};
 use crate::base::fault::Fault;
@@ -105,21 +105,47 @@ pub(super) fn read_all<R: Reader>(
     citations.iter().map(|one| read(reader, &gate, one)).collect()
 }
 
-/// Whether everything that is cited lies in collections that are open to the caller of `gate`. Of a
-/// document that is gone nobody can tell: only to those who read every collection it is open.
-pub(super) fn all_open<R: Reader>(
-    reader: &R,
-    gate: &Gate<'_, R>,
-    citations: &[Citation],
-) -> Result<bool, Fault> {
-    for citation in citations {
-        let open = match reader.get(&DOCUMENTS, &citation.document)? {
-            Some(document) => gate.lets(&document.collection)?,
-            None => gate.readable()?.is_none(),
-        };
-        if !open {
+/// What an answer stands on: whoever may not read all of it may not read the answer.
+pub(super) struct Grounds<'g> {
+    /// How it came about; none when that is not known.
+    pub(super) origin: Option<Origin>,
+    /// The documents it was made of.
+    pub(super) given: &'g [Id],
+    /// The passages it cites.
+    pub(super) citations: &'g [Citation],
+    /// Whether it was answered to the caller themselves.
+    pub(super) own: bool,
+}
+
+impl<'g> Grounds<'g> {
+    /// What a turn that was said to the caller themselves stands on.
+    pub(super) fn of_own(turn: &'g Turn) -> Self {
+        let Turn { origin, given, citations, .. } = turn;
+        Self { origin: Some(*origin), given, citations, own: true }
+    }
+
+    /// Whether all of it lies in collections that are open to the caller of `gate`. Of a document that is
+    /// gone nobody can tell, nor of an answer to somebody else that keeps no document it was made of: only
+    /// to those who read every collection these are open.
+    pub(super) fn are_open<R: Reader>(
+        &self,
+        reader: &R,
+        gate: &Gate<'_, R>,
+    ) -> Result<bool, Fault> {
+        let of_documents = matches!(self.origin, None | Some(Origin::Grounded | Origin::Extract));
+        if of_documents && self.given.is_empty() && !self.own && gate.readable()?.is_some() {
             return Ok(false);
         }
+        let cited = self.citations.iter().map(|citation| &citation.document);
+        for document in self.given.iter().chain(cited) {
+            let open = match reader.get(&DOCUMENTS, document)? {
+                Some(document) => gate.lets(&document.collection)?,
+                None => gate.readable()?.is_none(),
+            };
+            if !open {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
-    Ok(true)
 }

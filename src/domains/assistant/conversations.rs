@@ -3,12 +3,13 @@
 mod asking;
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use serde_json::json;
 
 pub use asking::{MAX_EARLIER, Opened, QUESTION_MAX, Said, checked};
 
-use super::citing::{self, Cited};
+use super::citing::{self, Cited, Grounds};
 use super::folding::Needle;
 use super::history::{History, owner};
 use super::readers::Gate;
@@ -33,12 +34,17 @@ const TITLE_MADE_MAX: usize = 60;
 /// Bytes of turns that one search reads at most; conversations behind it are found by title alone.
 const SEARCHED_MAX: usize = 16 << 20;
 
+/// Whether an owner of conversations still has an account that is in use, asked within the write that puts
+/// something down for them.
+pub type StillHere = Arc<dyn Fn(&Tx<'_>, Id) -> Result<bool, Fault> + Send + Sync>;
+
 /// The conversations' desk. Clones are the same desk.
 #[derive(Clone)]
 pub struct Conversations {
     store: Store,
     history: History,
     busy: asking::Busy,
+    still_here: StillHere,
 }
 
 /// A page of conversations.
@@ -57,6 +63,8 @@ pub struct Page {
 pub struct Shown {
     /// It.
     pub turn: Turn,
+    /// Whether it was made of documents that are closed to the caller by now: then it has no words here.
+    pub closed: bool,
     /// The passages it cites, as far as they are there and open to the caller.
     pub citations: Vec<Cited>,
 }
@@ -64,14 +72,19 @@ pub struct Shown {
 impl Conversations {
     /// Opens the desk.
     pub fn open(ground: &Ground, history: History) -> Self {
-        Self { store: ground.store.clone(), history, busy: asking::Busy::default() }
+        Self {
+            store: ground.store.clone(),
+            history,
+            busy: asking::Busy::default(),
+            still_here: ground.still_here.clone(),
+        }
     }
 
     /// Begins a conversation in which nothing is said yet.
     ///
     /// # Errors
     /// `right_missing`, `user_required`, the field at fault, `not_found` for a collection that is closed
-    /// to the caller, `too_many_conversations`.
+    /// to the caller, `too_many_conversations`, `session_ended` for somebody who left meanwhile.
     pub fn start(
         &self,
         caller: &Caller,
@@ -84,7 +97,9 @@ impl Conversations {
         let title = title.map(checked_title).transpose()?;
         let collection = self.open_collection(caller, collection)?;
         let who = caller.clone();
+        let here = self.still_here.clone();
         self.store.write_once(caller, "conversation.add", move |tx| {
+            asking::check_here(tx, &here, owner)?;
             asking::make(tx, &who, owner, title, collection)
         })
     }
@@ -109,7 +124,8 @@ impl Conversations {
                 let before = find(view, owner, before)?;
                 span.1 = Some((owner, before.updated_at, before.id).bytes());
             }
-            let mut search = words.and_then(Needle::of).map(|needle| Search::new(view, needle));
+            let mut search =
+                words.and_then(Needle::of).map(|needle| Search::new(view, caller, needle));
             let mut page = Page { whole: true, ..Page::default() };
             view.raw_each(CONVERSATIONS_OF.name, &span, true, &mut |key, _| {
                 let (_, _, id) = read_key::<(Id, Moment, Id)>(key)?;
@@ -210,9 +226,15 @@ impl Conversations {
                 Ok(ControlFlow::Continue(()))
             })?;
             turns.reverse();
-            let shown = turns.into_iter().map(|turn| {
+            let gate = Gate::at(view, caller);
+            let shown = turns.into_iter().map(|mut turn| {
                 let citations = citing::read_all(view, caller, &turn.citations)?;
-                Ok(Shown { turn, citations })
+                let closed = !Grounds::of_own(&turn).are_open(view, &gate)?;
+                if closed {
+                    turn.text.clear();
+                    turn.searched_for = None;
+                }
+                Ok(Shown { turn, closed, citations })
             });
             Ok((shown.collect::<Result<_, Fault>>()?, more))
         })
@@ -260,13 +282,14 @@ impl Conversations {
 /// Looks through conversations for words, newest first, until it has read [`SEARCHED_MAX`] bytes.
 struct Search<'v> {
     view: &'v View,
+    gate: Gate<'v, View>,
     needle: Needle,
     left: usize,
 }
 
 impl<'v> Search<'v> {
-    fn new(view: &'v View, needle: Needle) -> Self {
-        Self { view, needle, left: SEARCHED_MAX }
+    fn new(view: &'v View, caller: &'v Caller, needle: Needle) -> Self {
+        Self { view, gate: Gate::at(view, caller), needle, left: SEARCHED_MAX }
     }
 
     fn fits(&mut self, conversation: &Conversation) -> Result<bool, Fault> {
@@ -274,10 +297,15 @@ impl<'v> Search<'v> {
             return Ok(true);
         }
         let mut found = false;
+        let (view, gate) = (self.view, &self.gate);
         let (needle, left) = (&mut self.needle, &mut self.left);
-        self.view.raw_each(TURNS.name, &under(&conversation.id), false, &mut |_, row| {
+        view.raw_each(TURNS.name, &under(&conversation.id), false, &mut |_, row| {
             *left = left.saturating_sub(row.len());
-            found = *left > 0 && needle.is_in(&Turn::decode(row)?.text);
+            let turn = Turn::decode(row)?;
+            // What is found tells what an answer says, also of one that is closed to the caller by now.
+            found = *left > 0
+                && needle.is_in(&turn.text)
+                && Grounds::of_own(&turn).are_open(view, gate)?;
             let end = found || *left == 0;
             Ok(if end { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
         })?;

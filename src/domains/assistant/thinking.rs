@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::Assistant;
 use super::answers::Answers;
-use super::conversations::Conversations;
+use super::conversations::{Conversations, StillHere};
 use super::generation::{Generation, GenerationSettings};
 use super::history::{History, HistorySettings};
 use super::models::Models;
@@ -37,6 +37,8 @@ pub struct Ground {
     pub embedding: String,
     /// Where uploads and imports are spooled.
     pub spool: PathBuf,
+    /// Whether somebody still has an account.
+    pub still_here: StillHere,
 }
 
 /// Settings of all of them.

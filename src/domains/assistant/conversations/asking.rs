@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{CONVERSATIONS_MAX, Conversations, TURNS_MAX, find, move_to, of_owner, title_of};
+use super::{
+    CONVERSATIONS_MAX, Conversations, StillHere, TURNS_MAX, find, move_to, of_owner, title_of,
+};
 use crate::base::caller::{Caller, Right};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 use crate::base::id::{Id, Lineage};
+use crate::domains::assistant::citing::Grounds;
 use crate::domains::assistant::history::{ANSWERED, History, owner};
 use crate::domains::assistant::prompts::Prompts;
+use crate::domains::assistant::readers::Gate;
 use crate::domains::assistant::records::talk::{
     CONVERSATIONS, CONVERSATIONS_OF, Citation, Conversation, Origin, Outcome, TURNS, Turn,
 };
@@ -22,6 +26,9 @@ use crate::store::{Deed, Reader, Tx, under};
 pub const QUESTION_MAX: usize = 8_000;
 /// The most earlier turns that go with a question: the last ones.
 pub const MAX_EARLIER: usize = 20;
+/// The most documents that are kept with an answer as what it was made of: its own come first, then those
+/// of the answers before it, the latest first. What is left out was retold a hundred answers ago.
+const GIVEN_MAX: usize = 200;
 
 /// Conversations that somebody is being answered in.
 pub(super) type Busy = Arc<Mutex<BTreeSet<Id>>>;
@@ -60,7 +67,8 @@ pub struct Opened {
     /// The question's turn.
     pub question_turn: Turn,
     /// What was said before, oldest first, [`MAX_EARLIER`] turns at most: questions and answers in turn,
-    /// beginning with a question. Questions without an answer are left out.
+    /// beginning with a question. Questions without an answer are left out, and answers of documents that
+    /// are closed to the caller by now with theirs.
     pub earlier: Vec<Turn>,
     /// Whether the answer takes the place of one that is there.
     pub regenerate: bool,
@@ -90,6 +98,9 @@ pub struct Said {
     pub took_ms: u64,
     /// What was looked for in place of a question that leans on what was said before.
     pub searched_for: Option<String>,
+    /// The documents whose words it was made of, cited or not: all that a model was given, or that an
+    /// extract was chosen from.
+    pub given: Vec<Id>,
 }
 
 impl Said {
@@ -159,7 +170,7 @@ impl Conversations {
     /// # Errors
     /// `right_missing`, `user_required`, the field at fault, `not_found` for a conversation that is not
     /// the caller's or a collection that is closed to them, `conversation_busy`, `conversation_full`,
-    /// `too_many_conversations`, `nothing_to_regenerate`.
+    /// `too_many_conversations`, `nothing_to_regenerate`, `session_ended` for somebody who left meanwhile.
     pub fn begin(
         &self,
         caller: &Caller,
@@ -172,24 +183,33 @@ impl Conversations {
         let owner = owner(caller)?;
         let question = checked(question)?.to_owned();
         let collection = self.open_collection(caller, collection)?;
+        // Nobody learns of another's conversation that it is there, and being answered in.
+        if let Some(id) = conversation {
+            self.store.read(|view| find(view, owner, id).map(drop))?;
+        }
         let place = conversation.map(|id| Place::take(&self.busy, id)).transpose()?;
         if regenerate {
             let place = place.ok_or_else(nothing_to_regenerate)?;
-            return self.again(owner, place, question, collection);
+            return self.again(caller, owner, place, question, collection);
         }
         let who = caller.clone();
-        let (conversation, question_turn, earlier) = self.store.write(move |tx| {
+        let (is_new, busy) = (place.is_none(), self.busy.clone());
+        let here = self.still_here.clone();
+        let (conversation, question_turn, earlier, place) = self.store.write(move |tx| {
+            check_here(tx, &here, owner)?;
             let mut kept = match conversation {
                 Some(id) => find(tx, owner, id)?,
                 None => make(tx, &who, owner, None, None)?,
             };
+            // A new conversation's place is taken before anybody can see it and ask in between.
+            let place = place.map_or_else(|| Place::take(&busy, kept.id), Ok)?;
             if kept.turns.saturating_add(2) > TURNS_MAX {
                 return Err(Fault::conflict(
                     "conversation_full",
                     format!("A conversation has at most {TURNS_MAX} turns; begin another one."),
                 ));
             }
-            let earlier = earlier(tx, kept.id, kept.turns)?;
+            let earlier = earlier(tx, &who, kept.id, kept.turns)?;
             let old = kept.clone();
             if kept.turns == 0 && !kept.titled {
                 kept.title = title_of(&question);
@@ -201,19 +221,15 @@ impl Conversations {
             move_to(tx, &old, &mut kept)?;
             Prompts::note_use(tx, owner, &question)?;
             tx.journal(&who, Deed::new("chat.ask", kept.id))?;
-            Ok((kept, turn, earlier))
+            Ok((kept, turn, earlier, place))
         })?;
-        let is_new = place.is_none();
-        let place = match place {
-            Some(place) => place,
-            None => Place::take(&self.busy, conversation.id)?,
-        };
         Ok(Opened { conversation, question_turn, earlier, regenerate, is_new, _place: place })
     }
 
     /// The last question of a conversation, to be asked again.
     fn again(
         &self,
+        caller: &Caller,
         owner: Id,
         place: Place,
         question: String,
@@ -225,7 +241,7 @@ impl Conversations {
             let mut turn = last_question(view, id)?.ok_or_else(nothing_to_regenerate)?;
             turn.text = question;
             conversation.collection = collection.or(conversation.collection);
-            let earlier = earlier(view, id, turn.ordinal - 1)?;
+            let earlier = earlier(view, caller, id, turn.ordinal - 1)?;
             let regenerate = true;
             Ok(Opened {
                 conversation,
@@ -243,13 +259,18 @@ impl Conversations {
     /// an answer and has no word, that answer stays, and is what this answers.
     ///
     /// # Errors
-    /// `right_missing`, `not_found` when the conversation was deleted meanwhile, or what the store says.
+    /// `right_missing`, `session_ended` when who asked left meanwhile, `not_found` when the conversation was
+    /// deleted meanwhile, or what the store says.
     pub fn finish(&self, caller: &Caller, opened: &Opened, answer: Said) -> Result<Turn, Fault> {
         caller.require(Right::UseAssistant)?;
         let (who, owner) = (caller.clone(), owner(caller)?);
         let (id, question) = (opened.conversation.id, opened.question_turn.clone());
         let (regenerated, collection) = (opened.regenerate, opened.conversation.collection.clone());
+        let given = given(&answer, &opened.earlier);
+        let answer = Said { given, ..answer };
+        let here = self.still_here.clone();
         let turn = self.store.write(move |tx| {
+            check_here(tx, &here, owner)?;
             let mut kept = find(tx, owner, id)?;
             let old = kept.clone();
             let place = (id, question.ordinal.saturating_add(1));
@@ -280,7 +301,7 @@ impl Conversations {
     /// Notes an answer that belongs to no conversation: in the journal, and in the history.
     ///
     /// # Errors
-    /// `right_missing`, or what the store says.
+    /// `right_missing`, `session_ended` when who asked left meanwhile, or what the store says.
     pub fn note_answer(
         &self,
         caller: &Caller,
@@ -291,8 +312,10 @@ impl Conversations {
         caller.require(Right::UseAssistant)?;
         let (who, answer) = (caller.clone(), answer.clone());
         let (question, collection) = (question.to_owned(), collection.map(str::to_owned));
+        let here = self.still_here.clone();
         self.store.write(move |tx| {
             if let Ok(owner) = owner(&who) {
+                check_here(tx, &here, owner)?;
                 Prompts::note_use(tx, owner, &question)?;
             }
             note(tx, &who, None, collection.as_deref(), &question, &answer)?;
@@ -301,6 +324,18 @@ impl Conversations {
         self.history.look();
         Ok(())
     }
+}
+
+/// Refuses to write for somebody who left: what was taken away when they did would come back with an
+/// answer that ends later.
+///
+/// # Errors
+/// `session_ended`, or what the store says.
+pub(super) fn check_here(tx: &Tx<'_>, here: &StillHere, owner: Id) -> Result<(), Fault> {
+    if here(tx, owner)? {
+        return Ok(());
+    }
+    Err(Fault::new(Kind::Unauthenticated, "session_ended", "The session has ended; sign in again."))
 }
 
 fn nothing_to_regenerate() -> Fault {
@@ -354,6 +389,7 @@ fn asked(tx: &Tx<'_>, ordinal: u32, question: &str) -> Turn {
         usage: Usage::default(),
         took_ms: 0,
         searched_for: None,
+        given: Vec::new(),
     }
 }
 
@@ -373,6 +409,7 @@ fn answered(tx: &Tx<'_>, ordinal: u32, said: Said) -> Turn {
         usage: said.usage,
         took_ms: said.took_ms,
         searched_for: said.searched_for,
+        given: said.given,
     }
 }
 
@@ -386,8 +423,22 @@ fn last_question(reader: &impl Reader, id: Id) -> Result<Option<Turn>, Fault> {
     }
 }
 
+/// The documents an answer was made of: its own, and those of the answers before it where it leans on
+/// them, so that no words go on through a second answer to somebody who may not read the first.
+fn given(said: &Said, earlier: &[Turn]) -> Vec<Id> {
+    let retells = matches!(said.origin, Origin::Grounded | Origin::Model);
+    let leans = retells || said.searched_for.is_some();
+    let before = earlier.iter().rev().filter(|_| leans).flat_map(|turn| &turn.given);
+    // That the documents do not tell is said without a word of theirs.
+    let own = said.given.iter().filter(|_| said.origin != Origin::NotFound);
+    let mut known = BTreeSet::new();
+    let each = own.chain(before).copied();
+    each.filter(|document| known.insert(*document)).take(GIVEN_MAX).collect()
+}
+
 /// The last exchanges up to a turn, oldest first: what a chat template takes.
-fn earlier(reader: &impl Reader, id: Id, until: u32) -> Result<Vec<Turn>, Fault> {
+fn earlier<R: Reader>(reader: &R, caller: &Caller, id: Id, until: u32) -> Result<Vec<Turn>, Fault> {
+    let gate = Gate::at(reader, caller);
     let mut newest_first = Vec::new();
     let mut answer = None::<Turn>;
     for ordinal in (1..=until).rev() {
@@ -397,7 +448,10 @@ fn earlier(reader: &impl Reader, id: Id, until: u32) -> Result<Vec<Turn>, Fault>
         let Some(turn) = reader.get(&TURNS, &(id, ordinal))? else { continue };
         match (turn.role, answer.take()) {
             (Role::User, Some(answer)) => newest_first.extend([answer, turn]),
-            (Role::Assistant, _) if !turn.text.trim().is_empty() => answer = Some(turn),
+            (Role::Assistant, _) if !turn.text.trim().is_empty() => {
+                let open = Grounds::of_own(&turn).are_open(reader, &gate)?;
+                answer = Some(turn).filter(|_| open);
+            }
             _ => {}
         }
     }
@@ -425,6 +479,7 @@ fn note(
         "outcome": said.outcome,
         "failure": said.failure,
         "citations": said.citations,
+        "given": said.given,
         "model": said.model,
         "usage": said.usage,
         "took_ms": said.took_ms,

@@ -12,10 +12,12 @@ use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
-use crate::domains::assistant::citing::all_open;
+use crate::domains::assistant::citing::Grounds;
 use crate::domains::assistant::folding::Needle;
 use crate::domains::assistant::readers::Gate;
-use crate::domains::assistant::records::talk::{Citation, EVENTS, EVENTS_HELD, EVENTS_OF, Event};
+use crate::domains::assistant::records::talk::{
+    Citation, EVENTS, EVENTS_HELD, EVENTS_OF, Event, Origin,
+};
 use crate::store::key::Key;
 use crate::store::table::{look, read_key};
 use crate::store::{Reader, Record, View, all, under};
@@ -62,8 +64,8 @@ pub struct Seen {
     pub number: u64,
     /// It; its payload is below.
     pub event: Event,
-    /// What there is to know of it. An answer to somebody else that cites what is closed to the
-    /// caller has no words here, but `"closed": true`.
+    /// What there is to know of it. An answer that was made of what is closed to the caller has no words
+    /// here, but `"closed": true`.
     pub payload: Value,
 }
 
@@ -255,18 +257,33 @@ impl Seen {
     }
 }
 
-/// Takes the words of an answer away that somebody else got from documents which are closed to the caller,
-/// or of which nobody can tell any more.
+/// What an answer's event keeps of what the answer stands on.
+#[derive(Deserialize)]
+struct Standing {
+    #[serde(default)]
+    origin: Option<Origin>,
+    #[serde(default)]
+    given: Vec<Id>,
+    citations: Vec<Citation>,
+}
+
+/// Takes the words of an answer away that was made of documents which are closed to the caller by now, or
+/// of which nobody can tell any more; with them what was looked for, which may name such a document.
 fn veil(view: &View, caller: &Caller, seen: &mut Seen) -> Result<(), Fault> {
-    if seen.event.user.is_some() && seen.event.user == whose(caller) {
+    if seen.payload.get("citations").is_none() {
         return Ok(());
     }
-    let Some(citations) = seen.payload.get("citations") else { return Ok(()) };
-    let known = Vec::<Citation>::deserialize(citations);
-    let gate = Gate::at(view, caller);
-    let open = known.map_or(Ok(false), |known| all_open(view, &gate, &known))?;
+    let own = seen.event.user.is_some() && seen.event.user == whose(caller);
+    let known = Standing::deserialize(&seen.payload);
+    let open = known.map_or(Ok(false), |Standing { origin, given, citations }| {
+        let grounds = Grounds { origin, given: &given, citations: &citations, own };
+        grounds.are_open(view, &Gate::at(view, caller))
+    })?;
     if !open && let Some(payload) = seen.payload.as_object_mut() {
-        payload.insert("answer".into(), Value::Null);
+        for words in ["answer", "searched_for"] {
+            payload.insert(words.into(), Value::Null);
+        }
+        payload.remove("given");
         payload.insert("closed".into(), Value::Bool(true));
     }
     Ok(())

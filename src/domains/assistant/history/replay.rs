@@ -71,7 +71,7 @@ pub struct Then {
     pub event: Seen,
     /// What was asked.
     pub question: String,
-    /// The answer; none when it cites what is closed to the caller now.
+    /// The answer; none when it was made of what is closed to the caller now.
     pub answer: Option<String>,
     /// How it came about.
     pub origin: Option<Origin>,

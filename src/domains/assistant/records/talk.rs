@@ -154,6 +154,8 @@ pub struct Turn {
     pub took_ms: u64,
     /// What was looked for in place of a question that leans on what was said before.
     pub searched_for: Option<String>,
+    /// The documents whose words it was made of, cited or not.
+    pub given: Vec<Id>,
 }
 
 /// A passage that an answer cites. Its words are read anew for whoever looks, and only if they may.

@@ -271,8 +271,10 @@ struct MessageView {
     /// Who said it: `user` or `assistant`.
     #[schema(value_type = String)]
     role: Role,
-    /// What was said.
+    /// What was said; empty where `closed`.
     text: String,
+    /// Whether it was made of documents that are closed to the caller by now.
+    closed: bool,
     /// When.
     #[schema(value_type = String, format = DateTime)]
     at: Moment,
@@ -304,6 +306,7 @@ impl From<Shown> for MessageView {
             ordinal: turn.ordinal,
             role: turn.role,
             text: turn.text,
+            closed: shown.closed,
             at: turn.at,
             origin: turn.origin,
             outcome: turn.outcome,

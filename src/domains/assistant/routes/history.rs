@@ -107,8 +107,8 @@ pub(super) struct EventView {
     id: u64,
     /// What happened, for instance `chat.answer`.
     r#type: String,
-    /// What there is to know of it, secrets masked. An answer to somebody else that cites what is closed
-    /// to the caller has `"answer": null, "closed": true`.
+    /// What there is to know of it, secrets masked. An answer that was made of what is closed to the
+    /// caller has `"answer": null, "closed": true`.
     #[schema(value_type = Object)]
     payload: Value,
     /// When.
@@ -212,7 +212,7 @@ struct ReplayBody {
 /// One of the two answers.
 #[derive(Debug, Serialize, ToSchema)]
 struct ReplayedView {
-    /// Its text; none when it cites what is closed to the caller now.
+    /// Its text; none when it was made of what is closed to the caller now.
     answer: Option<String>,
     /// How it came about: `grounded`, `extract`, `model`, `not_found`.
     #[schema(value_type = Option<String>)]

@@ -46,6 +46,8 @@ export interface Turn {
   ordinal: number;
   role: "user" | "assistant" | "system";
   text: string;
+  /** Made of documents that are closed to the reader by now: it has no text then. */
+  closed?: boolean;
   at: string;
   origin: Origin;
   outcome: Outcome;

@@ -68,6 +68,7 @@ export const en: AssistantWords = {
   "talk.nearest": "The nearest documents",
   "talk.stopped": "Answer stopped",
   "talk.broken": "Answer broken off",
+  "talk.closed": "This answer rests on documents that are no longer open to you.",
   "talk.unanswered": "This question got no answer.",
   "talk.askAgain": "Ask again",
   "talk.regenerate": "Write this answer anew",

@@ -67,6 +67,7 @@ export const fr = {
   "talk.nearest": "Les documents les plus proches",
   "talk.stopped": "Réponse arrêtée",
   "talk.broken": "Réponse interrompue",
+  "talk.closed": "Cette réponse s’appuie sur des documents qui ne vous sont plus ouverts.",
   "talk.unanswered": "Cette question n’a pas eu de réponse.",
   "talk.askAgain": "Demander à nouveau",
   "talk.regenerate": "Refaire cette réponse",
