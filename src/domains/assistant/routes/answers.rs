@@ -397,13 +397,13 @@ async fn respond(
     let place = desk.answers.place(&caller)?;
     let (now, answers) = (ends.caller(), desk.answers);
     let (steps, heard) = unbounded_channel();
-    let (begin, mut begun) = oneshot::channel();
+    let (up, mut taken_up) = oneshot::channel();
     // One verb: a question that is written down gets its answer's turn, wherever its client goes.
     let mut telling: Telling = Box::pin(run(move || {
         let _place = place;
         let taken = answers.take(&caller, asked)?;
         // Whoever waited for it may be gone; the listener tells that too.
-        let _ = begin.send(());
+        let _ = up.send(());
         answers.tell(&caller, &now, taken, &Listener::new(steps))
     }));
     if wants_events(headers) {
@@ -412,7 +412,7 @@ async fn respond(
             biased;
             () = ends.over().cancelled() => return Err(Over.fault().into()),
             told = &mut telling => Some(told?),
-            Ok(()) = &mut begun => None,
+            Ok(()) = &mut taken_up => None,
         };
         let stream = events(heard, telling, early, ends);
         let alive = KeepAlive::new().interval(KEEP_ALIVE);
