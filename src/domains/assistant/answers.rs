@@ -6,6 +6,7 @@ pub mod extracting;
 pub mod following_up;
 pub mod judging;
 pub mod packing;
+pub mod places;
 pub mod prompting;
 pub mod telling;
 pub mod threshold;
@@ -17,10 +18,12 @@ use std::time::Instant;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
 
 use self::answering::{Earlier, Inquiry, Reply};
 use self::following_up::Before;
 use self::packing::Source;
+use self::places::{Place, Places};
 use self::prompting::Exchange;
 use self::telling::Listener;
 use super::Assistant;
@@ -47,6 +50,7 @@ pub struct Answers {
     generation: Generation,
     conversations: Conversations,
     models: Models,
+    places: Places,
 }
 
 /// A question that wants an answer.
@@ -116,7 +120,19 @@ impl Answers {
         conversations: Conversations,
         models: Models,
     ) -> Self {
-        Self { search, generation, conversations, models }
+        let settings = generation.settings();
+        let all = settings.queue_max.saturating_add(settings.slots);
+        let places = Places::new(all, settings.queue_max_per_user);
+        Self { search, generation, conversations, models, places }
+    }
+
+    /// A place to be answered at, to be kept until the answer is there.
+    ///
+    /// # Errors
+    /// `right_missing` without `use_assistant` and `read_documents`, `queue_full`.
+    pub fn place(&self, caller: &Caller) -> Result<Place, Fault> {
+        may_ask(caller)?;
+        self.places.take(caller)
     }
 
     /// Takes a question up: everything that can be refused is refused here, and the question is written
@@ -127,8 +143,7 @@ impl Answers {
     /// what [`Conversations::begin`] says.
     pub fn take(&self, caller: &Caller, asked: Asked) -> Result<Taken, Fault> {
         let began = Instant::now();
-        caller.require(Right::UseAssistant)?;
-        caller.require(Right::ReadDocuments)?;
+        may_ask(caller)?;
         checked(&asked.question)?;
         if asked.top.is_some_and(|top| top == 0 || top > TOP_MAX) {
             let message = format!("'top_k' is from 1 to {TOP_MAX}.");
@@ -152,12 +167,22 @@ impl Answers {
     /// Answers a question that was taken up, and writes the answer down. When the listener goes away, what
     /// was told until then is kept as stopped. It waits for a model: call it where a thread may wait.
     ///
+    /// `now` is the caller with the rights of the moment: an answer of which a document was closed to them
+    /// while it was made becomes one that found nothing, without a word or a source.
+    ///
     /// # Errors
     /// `right_missing`, or what the store or the index says; then the conversation keeps that it failed.
-    pub fn tell(&self, caller: &Caller, taken: Taken, listener: &Listener) -> Result<Told, Fault> {
+    pub fn tell(
+        &self,
+        caller: &Caller,
+        now: &watch::Receiver<Arc<Caller>>,
+        taken: Taken,
+        listener: &Listener,
+    ) -> Result<Told, Fault> {
         let Taken { asked, opened, began } = taken;
         let inquiry = self.inquiry(caller, &asked, opened.as_ref());
         let reply = inquiry.and_then(|inquiry| self.reply(caller, &inquiry, listener));
+        let reply = reply.and_then(|reply| self.still_open(&now.borrow().clone(), &asked, reply));
         let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let reply = match reply {
             Ok(reply) => reply,
@@ -192,6 +217,27 @@ impl Answers {
             question_turn: opened.map(|opened| opened.question_turn.clone()),
             turn,
         })
+    }
+
+    /// The answer, if every document it was given is open to the caller by now; else one that found nothing.
+    fn still_open(&self, caller: &Caller, asked: &Asked, reply: Reply) -> Result<Reply, Fault> {
+        may_ask(caller)?;
+        let open = self.search.store.read(|view| {
+            let gate = Gate::at(view, caller);
+            for source in &reply.sources {
+                match gate.find(source.edition.document) {
+                    Ok(_) => {}
+                    Err(fault) if fault.kind == Kind::NotFound => return Ok(false),
+                    Err(fault) => return Err(fault),
+                }
+            }
+            Ok(true)
+        })?;
+        if open {
+            return Ok(reply);
+        }
+        let language = wording::language(asked.language.as_deref(), &asked.question, None);
+        Ok(reply.withdrawn(wording::not_found(language)))
     }
 
     /// The question with what was said before, as far as the caller may still read what that was made of.
@@ -266,8 +312,9 @@ impl Replayer for Answers {
         Box::pin(async move {
             // Dropping the future drops the channel, and that ends the answer.
             let (steps, _heard) = unbounded_channel();
-            caller.require(Right::UseAssistant)?;
+            let place = desk.place(&caller)?;
             let reply = crate::web::run(move || {
+                let _place = place;
                 let inquiry = Inquiry {
                     question: again.question,
                     collection: again.collection,
@@ -291,6 +338,12 @@ impl Replayer for Answers {
             })
         })
     }
+}
+
+/// Whether the caller may have anything answered.
+fn may_ask(caller: &Caller) -> Result<(), Fault> {
+    caller.require(Right::UseAssistant)?;
+    caller.require(Right::ReadDocuments)
 }
 
 /// What is written down of an answer.

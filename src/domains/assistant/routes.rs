@@ -41,7 +41,7 @@ pub fn routes(
         .merge(history::routes().with_state(thinking.clone()))
         .merge(prompts::routes().with_state(thinking.prompts.clone()))
         .merge(conversations::routes().with_state(thinking.clone()))
-        .merge(answers::routes().with_state(thinking.clone()))
+        .merge(answers::routes(&thinking, lines.clone()))
         .merge(llm::routes(&thinking, &embedding, lines.clone()))
         .merge(openai::routes(thinking, embedding, lines))
 }

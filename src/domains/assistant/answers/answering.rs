@@ -74,6 +74,19 @@ pub(super) struct Reply {
 }
 
 impl Reply {
+    /// The same answer without anything of its documents; what it cost stays.
+    pub(super) fn withdrawn(self, text: &str) -> Self {
+        Self {
+            text: text.to_owned(),
+            origin: Origin::NotFound,
+            numbers: BTreeSet::new(),
+            unsupported: 0,
+            sources: Vec::new(),
+            searched_for: None,
+            ..self
+        }
+    }
+
     /// The sources that it cites.
     pub(super) fn citations(&self) -> Vec<Citation> {
         let cited = self.sources.iter().filter(|source| self.numbers.contains(&source.number));

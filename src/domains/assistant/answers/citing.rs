@@ -1,8 +1,9 @@
 //! Citations checked as an answer is written: none that was not given, and one for each sentence that a source bears out.
 //!
 //! A citation is `[3]` or `[1, 4]`. What a model writes goes through a [`Citer`] piece by piece: numbers of
-//! no source are taken out, what might become a citation is held back until it is one or is none, and a
-//! sentence that ends without any gets the number of the source that holds its words.
+//! no source are taken out, what might become a citation is held back until it is one or is none, and once
+//! a sentence is over its numbers stand behind it: those of sources that bear it out, else the number of
+//! the source that holds its words, else none.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -19,6 +20,10 @@ pub trait Support {
     /// The source that holds most of a sentence, with the share it holds; none for a sentence that says
     /// too little to be looked for.
     fn best(&self, sentence: &str) -> Option<(u32, f32)>;
+
+    /// The share of a sentence that one source holds; none where the source is not there, or the sentence
+    /// says too little to be looked for.
+    fn share_of(&self, number: u32, sentence: &str) -> Option<f32>;
 }
 
 /// What came of a text.
@@ -43,8 +48,8 @@ pub struct Citer<S> {
     pending: String,
     /// The present sentence without its citations.
     sentence: String,
-    /// Whether the present sentence has a citation.
-    has_mark: bool,
+    /// The numbers that the present sentence claims, each once, in their order.
+    claimed: Vec<u32>,
     /// Whether the last character may have ended it.
     ended: bool,
     done: Cited,
@@ -68,7 +73,7 @@ impl<S: Support> Citer<S> {
             sources: u32::try_from(sources).unwrap_or(u32::MAX),
             pending: String::new(),
             sentence: String::new(),
-            has_mark: false,
+            claimed: Vec::new(),
             ended: false,
             done: Cited::default(),
         }
@@ -99,7 +104,7 @@ impl<S: Support> Citer<S> {
         while let Some(next) = rest.chars().next() {
             match head(rest) {
                 Head::Mark(bytes, numbers) => {
-                    self.mark(rest.starts_with(' '), &numbers);
+                    self.mark(&numbers);
                     rest = rest.get(bytes..).unwrap_or_default();
                     continue;
                 }
@@ -136,46 +141,51 @@ impl<S: Support> Citer<S> {
         self.done.text.get(before..).unwrap_or_default().to_owned()
     }
 
-    /// Puts down the numbers of a citation that are some source's.
-    fn mark(&mut self, spaced: bool, numbers: &[u32]) {
-        let known: Vec<u32> =
-            numbers.iter().copied().filter(|n| (1..=self.sources).contains(n)).collect();
-        if known.is_empty() {
-            // Taking it out must not make a citation of what stands around it, as in `[[9]9]`.
-            if is_open(&self.done.text) {
-                self.done.text.push(' ');
+    /// Keeps the numbers of a citation that are some source's until the sentence is over.
+    fn mark(&mut self, numbers: &[u32]) {
+        for number in numbers {
+            if (1..=self.sources).contains(number) && !self.claimed.contains(number) {
+                self.claimed.push(*number);
             }
-            return;
         }
-        if spaced {
-            self.done.text.push(' ');
+        // Taking it out must not make a citation of what stands around it, as in `[[9]9]`: a blank that
+        // no citation has goes between.
+        if is_open(&self.done.text) {
+            self.done.text.push('\u{a0}');
         }
-        for number in known {
-            // Writing into a string cannot fail.
-            let _ = write!(self.done.text, "[{number}]");
-            self.done.citations.insert(number);
-        }
-        self.has_mark = true;
     }
 
-    /// Ends the present sentence, and answers the citation that it gets.
+    /// Ends the present sentence, and answers the citations that it gets.
     fn close(&mut self) -> String {
         let sentence = std::mem::take(&mut self.sentence);
-        let marked = std::mem::take(&mut self.has_mark);
-        if marked {
-            self.done.supported += 1;
-            return String::new();
-        }
-        let Some((number, share)) = self.support.best(sentence.trim()) else {
-            return String::new();
+        let claimed = std::mem::take(&mut self.claimed);
+        let sentence = sentence.trim();
+        let bears = |number: &u32| {
+            self.support.share_of(*number, sentence).is_some_and(|s| s >= SUPPORT_MIN)
         };
-        if share < SUPPORT_MIN || !(1..=self.sources).contains(&number) {
+        let mut numbers: Vec<u32> = claimed.iter().copied().filter(bears).collect();
+        if numbers.is_empty() {
+            let best = self.support.best(sentence);
+            // What says too little to be looked for needs no number; to claim one is to say something.
+            if best.is_none() && (claimed.is_empty() || sentence.is_empty()) {
+                return String::new();
+            }
+            let known = |(number, share): &(u32, f32)| {
+                *share >= SUPPORT_MIN && (1..=self.sources).contains(number)
+            };
+            numbers.extend(best.filter(known).map(|(number, _)| number));
+        }
+        if numbers.is_empty() {
             self.done.unsupported += 1;
             return String::new();
         }
         self.done.supported += 1;
-        self.done.citations.insert(number);
-        let mark = format!(" [{number}]");
+        let mut mark = String::from(" ");
+        for number in numbers {
+            // Writing into a string cannot fail.
+            let _ = write!(mark, "[{number}]");
+            self.done.citations.insert(number);
+        }
         self.done.text.push_str(&mark);
         mark
     }
@@ -273,6 +283,12 @@ mod tests {
             let says = sentence.split_whitespace().count() > 2;
             says.then(|| (2, if sentence.contains("vrai") { 0.9 } else { 0.1 }))
         }
+
+        fn share_of(&self, number: u32, sentence: &str) -> Option<f32> {
+            let own = format!("vrai{number}");
+            let says = sentence.split_whitespace().count() > 2;
+            says.then(|| if sentence.contains(&own) { 0.9 } else { 0.1 })
+        }
     }
 
     fn cited(text: &str, size: usize) -> (String, Cited) {
@@ -305,14 +321,17 @@ mod tests {
     #[test]
     fn numbers_are_checked_and_missing_ones_are_found() {
         for (text, wanted, counts) in [
-            ("Le repos dure onze heures [1].", "Le repos dure onze heures [1].", (1, 0)),
+            ("Repos vrai1 de onze heures [1].", "Repos vrai1 de onze heures. [1]", (1, 0)),
             (
-                "Le repos dure onze heures. [1] Bien.",
-                "Le repos dure onze heures. [1] Bien.",
+                "Repos vrai1 de onze heures. [1] Bien.",
+                "Repos vrai1 de onze heures. [1] Bien.",
                 (1, 0),
             ),
+            ("La pause offre du champagne [1].", "La pause offre du champagne.", (0, 1)),
+            ("Ceci est vrai d'un autre [1].", "Ceci est vrai d'un autre. [2]", (1, 0)),
             ("C'est faux et cité [12].", "C'est faux et cité.", (0, 1)),
-            ("Deux sources [1, 9; 3].", "Deux sources [1][3].", (1, 0)),
+            ("Sources vrai1 et vrai3 [1, 9; 3].", "Sources vrai1 et vrai3. [1][3]", (1, 0)),
+            ("Sources vrai1 et autre [1, 3].", "Sources vrai1 et autre. [1]", (1, 0)),
             (
                 "Ceci est bien vrai. Ceci est mal dit.",
                 "Ceci est bien vrai. [2] Ceci est mal dit.",
@@ -320,7 +339,7 @@ mod tests {
             ),
             ("Un vrai M. Durand le dit.\nOui", "Un vrai M. Durand le dit. [2]\nOui", (1, 0)),
             ("Un tableau [1 et [x] reste.", "Un tableau [1 et [x] reste.", (0, 1)),
-            ("[[9]9] et [[1]", "[ 9] et [[1]", (1, 0)),
+            ("[[9]9] et [[1]", "[\u{a0}9] et [\u{a0}", (0, 1)),
         ] {
             for size in [1, 2, 3, 100] {
                 let (shown, cited) = cited(text, size);

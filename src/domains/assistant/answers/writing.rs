@@ -63,7 +63,14 @@ impl<'s> Bearing<'s> {
         Self { scales, sources }
     }
 
-    fn share(&self, sentence: &str, language: &str, held: &BTreeSet<String>) -> Option<f32> {
+    /// The share of a sentence that a source holds; none when it has fewer than `least` words of its own.
+    fn share(
+        &self,
+        sentence: &str,
+        language: &str,
+        held: &BTreeSet<String>,
+        least: usize,
+    ) -> Option<f32> {
         let words = match self.scales.text(sentence, language) {
             Ok(words) => words,
             Err(fault) => {
@@ -71,7 +78,7 @@ impl<'s> Bearing<'s> {
                 return None;
             }
         };
-        if words.len() < WORDS_MIN {
+        if words.len() < least {
             return None;
         }
         // A figure that a source does not hold is not from it, whatever the rest says.
@@ -89,13 +96,19 @@ impl<'s> Bearing<'s> {
 impl Support for Bearing<'_> {
     fn best(&self, sentence: &str) -> Option<(u32, f32)> {
         let shares = self.sources.iter().filter_map(|(number, language, held)| {
-            Some((*number, self.share(sentence, language, held)?))
+            Some((*number, self.share(sentence, language, held, WORDS_MIN)?))
         });
         // Of two that hold as much, the first: it was found to be the better.
         shares.fold(None, |best, next| match best {
             Some((_, share)) if share >= next.1 => best,
             _ => Some(next),
         })
+    }
+
+    fn share_of(&self, number: u32, sentence: &str) -> Option<f32> {
+        let (_, language, held) = self.sources.iter().find(|(known, ..)| *known == number)?;
+        // What claims a source must be in it, however short it is.
+        self.share(sentence, language, held, 1)
     }
 }
 
@@ -178,6 +191,10 @@ mod tests {
     impl Support for Rest {
         fn best(&self, sentence: &str) -> Option<(u32, f32)> {
             Some((1, if sentence.contains("repos") { 1.0 } else { 0.0 }))
+        }
+
+        fn share_of(&self, _number: u32, sentence: &str) -> Option<f32> {
+            self.best(sentence).map(|(_, share)| share)
         }
     }
 

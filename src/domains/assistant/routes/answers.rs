@@ -14,6 +14,7 @@ use futures_util::stream::unfold;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::oneshot;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -23,18 +24,28 @@ use super::super::answers::telling::{Listener, State as Progress, Step};
 use super::super::answers::{Answers, Asked, Told};
 use super::super::records::talk::{Origin, Outcome, Turn};
 use super::super::thinking::Thinking;
+use super::Lines;
 use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::id::Id;
 use crate::engines::generation::Usage;
+use crate::web::ends::{Ends, Over, Watch};
 use crate::web::{Asker, Json, WebFault, run};
 
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
-/// The routes.
-pub(super) fn routes() -> OpenApiRouter<Thinking> {
-    OpenApiRouter::new().routes(routes!(answer)).routes(routes!(chat_query))
+/// What the routes work with.
+#[derive(Clone)]
+struct Desk {
+    answers: Answers,
+    watch: Watch,
+}
+
+/// The routes; `lines` ends an answer with its caller's session.
+pub(super) fn routes(thinking: &Thinking, lines: Lines) -> OpenApiRouter {
+    let desk = Desk { answers: thinking.answers.clone(), watch: lines.watch };
+    OpenApiRouter::new().routes(routes!(answer)).routes(routes!(chat_query)).with_state(desk)
 }
 
 /// A question to be answered from the documents.
@@ -210,9 +221,10 @@ struct AnswerView {
     responses((status = 200, body = AnswerView), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`: no such collection or conversation"),
         (status = 409, description = "`conversation_busy`, `conversation_full`, `nothing_to_regenerate`"),
-        (status = 422, description = "Fields at fault")))]
+        (status = 422, description = "Fields at fault"),
+        (status = 429, description = "`queue_full`")))]
 async fn answer(
-    State(thinking): State<Thinking>,
+    State(desk): State<Desk>,
     Asker(caller): Asker,
     headers: HeaderMap,
     Json(body): Json<AnswerBody>,
@@ -226,7 +238,7 @@ async fn answer(
         language: some(body.language),
         top: body.top_k,
     };
-    respond(thinking.answers, caller, asked, &headers, |told| {
+    respond(desk, caller, asked, &headers, |told| {
         Json(AnswerView {
             end: EndView::of(told),
             sources: CitedView::all(&told.sources),
@@ -349,9 +361,10 @@ impl QueryView {
     responses((status = 200, body = QueryView), (status = 403, description = "`right_missing`"),
         (status = 404, description = "`not_found`: no such collection or conversation"),
         (status = 409, description = "`conversation_busy`, `conversation_full`, `too_many_conversations`"),
-        (status = 422, description = "Fields at fault")))]
+        (status = 422, description = "Fields at fault"),
+        (status = 429, description = "`queue_full`")))]
 async fn chat_query(
-    State(thinking): State<Thinking>,
+    State(desk): State<Desk>,
     Asker(caller): Asker,
     headers: HeaderMap,
     Json(body): Json<ChatBody>,
@@ -365,35 +378,52 @@ async fn chat_query(
         language: some(body.language),
         top: body.top_k,
     };
-    respond(thinking.answers, caller, asked, &headers, |told| {
-        Json(QueryView::of(told)).into_response()
-    })
-    .await
+    respond(desk, caller, asked, &headers, |told| Json(QueryView::of(told)).into_response()).await
 }
 
 fn some(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Takes a question up and answers it, whole or as it comes.
+/// Takes a question up and answers it, whole or as it comes, until its caller's session is over.
 async fn respond(
-    desk: Answers,
+    desk: Desk,
     caller: Caller,
     asked: Asked,
     headers: &HeaderMap,
     whole: impl FnOnce(&Told) -> Response,
 ) -> Result<Response, WebFault> {
-    let (desk_again, caller_again) = (desk.clone(), caller.clone());
-    let taken = run(move || desk.take(&caller, asked)).await?;
+    let ends = (desk.watch)(&caller)?;
+    let place = desk.answers.place(&caller)?;
+    let (now, answers) = (ends.caller(), desk.answers);
     let (steps, heard) = unbounded_channel();
-    let telling = run(move || desk_again.tell(&caller_again, taken, &Listener::new(steps)));
+    let (up, mut taken_up) = oneshot::channel();
+    // One verb: a question that is written down gets its answer's turn, wherever its client goes.
+    let mut telling: Telling = Box::pin(run(move || {
+        let _place = place;
+        let taken = answers.take(&caller, asked)?;
+        // Whoever waited for it may be gone; the listener tells that too.
+        let _ = up.send(());
+        answers.tell(&caller, &now, taken, &Listener::new(steps))
+    }));
     if wants_events(headers) {
-        let stream = events(heard, Box::pin(telling));
+        // What is refused is refused with its status, not with an event.
+        let early = tokio::select! {
+            biased;
+            () = ends.over().cancelled() => return Err(Over.fault().into()),
+            told = &mut telling => Some(told?),
+            Ok(()) = &mut taken_up => None,
+        };
+        let stream = events(heard, telling, early, ends);
         let alive = KeepAlive::new().interval(KEEP_ALIVE);
         return Ok(Sse::new(stream).keep_alive(alive).into_response());
     }
     // `heard` is held until the answer is there: dropped with this future, it stops the answer.
-    let told = telling.await?;
+    let told = tokio::select! {
+        biased;
+        () = ends.over().cancelled() => return Err(Over.fault().into()),
+        told = telling => told?,
+    };
     drop(heard);
     Ok(whole(&told))
 }
@@ -405,24 +435,38 @@ fn wants_events(headers: &HeaderMap) -> bool {
         .any(|kind| kind.split(';').next().unwrap_or(kind).trim() == "text/event-stream")
 }
 
+/// An answer that is being made.
+type Telling = BoxFuture<'static, Result<Told, WebFault>>;
+
 /// An answer under way, and what comes after its last step.
 struct Underway {
     heard: UnboundedReceiver<Step>,
-    telling: Option<BoxFuture<'static, Result<Told, WebFault>>>,
+    telling: Option<Telling>,
     last: Option<Event>,
+    ends: Ends,
 }
 
-/// The events of an answer. Dropped, they take the listener with them, and the answer ends.
+/// The events of an answer, which may be there already. Dropped, they take the listener with them, and the
+/// answer ends.
 fn events(
     heard: UnboundedReceiver<Step>,
-    telling: BoxFuture<'static, Result<Told, WebFault>>,
+    telling: Telling,
+    early: Option<Told>,
+    ends: Ends,
 ) -> impl Stream<Item = Result<Event, Infallible>> + Send {
-    let underway = Underway { heard, telling: Some(telling), last: None };
-    unfold(underway, |mut underway| async move {
+    let last = early.map(|told| last_event(&Ok(told)));
+    let telling = last.is_none().then_some(telling);
+    unfold(Underway { heard, telling, last, ends }, |mut underway| async move {
         loop {
             if let Some(telling) = &mut underway.telling {
                 tokio::select! {
                     biased;
+                    () = underway.ends.over().cancelled() => {
+                        underway.telling = None;
+                        underway.last = Some(last_event(&Err(Over.fault().into())));
+                        // Closed and empty: nothing of it is told any more, and the answer stops.
+                        underway.heard = unbounded_channel().1;
+                    }
                     Some(step) = underway.heard.recv() => return Some((Ok(event_of(step)), underway)),
                     told = telling => {
                         underway.telling = None;
