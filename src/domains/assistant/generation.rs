@@ -488,9 +488,7 @@ impl Generation {
     /// What the engine says.
     pub fn count_tokens(&self, text: &str) -> Result<Option<usize>, Fault> {
         let desk = &self.0;
-        if desk.remote.in_use(desk.clock.since_boot())
-            || desk.engine.loaded().is_none()
-        {
+        if desk.remote.in_use(desk.clock.since_boot()) || desk.engine.loaded().is_none() {
             return Ok(None);
         }
         desk.engine.tokens(text).map(Some)

@@ -22,6 +22,8 @@ use crate::engines::language::Language;
 
 /// The most characters of passages that an extractive answer is chosen from.
 const PASSAGE_CHARS_MAX: usize = 12_000;
+/// A model with a shorter context has no room for the rules and one passage: the papers' own words answer.
+const CONTEXT_MIN: usize = 1_024;
 /// The most that a model is given: about 1,900 tokens, which are read anew with every question.
 const WRITTEN_CHARS_MAX: usize = 6_000;
 /// The most tokens of an answer.
@@ -175,7 +177,7 @@ impl Answers {
         found: Vec<Answer>,
     ) -> Result<Reply, Fault> {
         let room = self.room(setting, &found)?;
-        let sources = pack(found, room.passages);
+        let sources = pack(found.clone(), room.passages);
         setting
             .listener
             .hear(Step::Sources { sources: sources.clone(), searched_for: setting.whole.clone() });
@@ -197,6 +199,14 @@ impl Answers {
                 tracing::warn!(code = fault.code, "the papers' own words answer: {fault}");
             }
         }
+        if !room.can_write {
+            return self.extracted(setting, query, sources);
+        }
+        // What a model may read is less than what sentences may be chosen from, and nothing was shown yet.
+        let sources = pack(found, PASSAGE_CHARS_MAX);
+        setting
+            .listener
+            .hear(Step::Sources { sources: sources.clone(), searched_for: setting.whole.clone() });
         self.extracted(setting, query, sources)
     }
 
@@ -208,6 +218,14 @@ impl Answers {
         }
         let context = self.generation.status(setting.caller)?.context_tokens;
         let context = context.min(self.generation.settings().max_input_tokens);
+        if context < CONTEXT_MIN {
+            return Ok(Room {
+                can_write: false,
+                passages: PASSAGE_CHARS_MAX,
+                earlier: 0,
+                answer: 0,
+            });
+        }
         let answer =
             ANSWER_TOKENS_MAX.min(self.generation.settings().max_output_tokens).min(context / 3);
         let sample = found.first().map_or("", |best| best.passage.text.as_str());
