@@ -28,19 +28,19 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
     if spread > SPREAD_MAX {
         return Err(format!("written out it has {spread} parts, and {SPREAD_MAX} are the most"));
     }
-    let depth = match measure(schema, false, |value| edges(schema, value, false)) {
-        Ok((depth, _)) => depth,
+    let depth = if let Ok((depth, _)) = measure(schema, false, |value| edges(schema, value, false))
+    {
+        depth
+    } else {
         // It nests in itself, as a tree does. What reads it goes into each target once: no way
         // through it is longer than all of them one behind the other.
-        Err(Circular) => {
-            let mut targets: Vec<&Value> =
-                parts.iter().filter_map(|part| target(schema, part)).collect();
-            targets.sort_by_key(|value| address(value));
-            targets.dedup_by_key(|value| address(value));
-            let own = |value: &Value| measure(value, false, inside).map_or(usize::MAX, |m| m.0);
-            let all = targets.into_iter().chain([schema]).map(own);
-            all.fold(0, |sum: usize, depth| sum.saturating_add(depth + 1))
-        }
+        let mut targets: Vec<&Value> =
+            parts.iter().filter_map(|part| target(schema, part)).collect();
+        targets.sort_by_key(|value| address(value));
+        targets.dedup_by_key(|value| address(value));
+        let own = |value: &Value| measure(value, false, inside).map_or(usize::MAX, |m| m.0);
+        let all = targets.into_iter().chain([schema]).map(own);
+        all.fold(0, |sum: usize, depth| sum.saturating_add(depth).saturating_add(1))
     };
     if depth > DEPTH_MAX {
         return Err(format!("it is {depth} parts deep, and {DEPTH_MAX} are the most"));
