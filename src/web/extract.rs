@@ -168,13 +168,14 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Fault> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|refused| {
         let steps = refused.path().iter().filter_map(step_of).collect();
-        // A value of another kind where one word of several stands is called a slip of syntax.
-        if serde_json::from_slice::<IgnoredAny>(bytes).is_ok() {
-            return data_fault(refused.inner(), steps);
+        // What is no JSON is refused as such, however early a field of it is; what is JSON is refused for its
+        // field, though serde calls some of these (a number for one word of several) slips of syntax.
+        match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Ok(IgnoredAny) => data_fault(refused.inner(), steps),
+            Err(slip) => malformed(&slip),
         }
-        json_fault(refused.inner(), steps)
     })?;
-    reader.end().map_err(|refused| json_fault(&refused, Vec::new()))?;
+    reader.end().map_err(|slip| malformed(&slip))?;
     Ok(value)
 }
 
@@ -187,12 +188,8 @@ fn step_of(segment: &Segment) -> Option<String> {
     }
 }
 
-fn json_fault(refused: &serde_json::Error, steps: Vec<String>) -> Fault {
-    use serde_json::error::Category;
-    if refused.classify() != Category::Data {
-        return Fault::invalid("json_malformed", format!("The body is not JSON: {refused}."));
-    }
-    data_fault(refused, steps)
+fn malformed(slip: &serde_json::Error) -> Fault {
+    Fault::invalid("json_malformed", format!("The body is not JSON: {slip}."))
 }
 
 /// The body is JSON, and not what was asked for.

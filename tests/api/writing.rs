@@ -102,7 +102,7 @@ fn a_prompt_is_written_upon_at_once_or_token_by_token() {
     let refused =
         house.check(post("/llm/infer", &long).by(&chef), 400, &json!({"code": "prompt_too_large"}));
     let words = refused["error"].as_str().unwrap();
-    assert!(words.contains("32000") && words.contains("80000"), "{words}");
+    assert!(words.contains("32000") && words.contains("80008"), "{words}");
 }
 
 #[test]
