@@ -211,7 +211,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     await button(fr["talk.delete"], dialog()).click();
     await page.waitForURL("**/ui/assistant");
     await page.goto(address);
-    await page.getByRole("alert").getByText(fr["fault.not_found"]).waitFor();
+    await page.getByRole("alert").getByText(fr["talk.lost"]).waitFor();
   });
 
   test("the home page and the search hand a question over", async () => {
@@ -255,7 +255,7 @@ describe("the assistant", { skip: SKIP, concurrency: false }, () => {
     const theirs = await other.newPage();
     await enter(theirs, "k.traore");
     await theirs.goto(`${box.url}/ui/assistant/${mine}`);
-    await theirs.getByRole("alert").getByText(fr["fault.not_found"]).waitFor();
+    await theirs.getByRole("alert").getByText(fr["talk.lost"]).waitFor();
     assert.equal(await theirs.getByRole("complementary").getByRole("listitem").count(), 0);
     await theirs.goto(`${box.url}/ui/history`);
     await theirs.getByText(fr["history.none"]).waitFor();
