@@ -157,9 +157,10 @@ impl Config {
         Ok(Self { data, settings, effective })
     }
 
-    /// The models' folder.
+    /// The models' folder, from the root on: the children that run models work in another folder.
     pub fn models(&self) -> PathBuf {
-        Path::new(&self.settings.models.folder).to_path_buf()
+        let folder = Path::new(&self.settings.models.folder);
+        std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
     }
 }
 
@@ -176,5 +177,6 @@ mod tests {
         assert!((config.settings.search.vector_weight - 0.5).abs() < f32::EPSILON);
         assert_eq!(config.settings.documents.file_max_mib, 7);
         assert_eq!(config.settings.identity, IdentitySettings::default());
+        assert!(config.models().is_absolute(), "a child finds it from anywhere");
     }
 }
