@@ -97,7 +97,13 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
         .merge(pages::routes(VERSION))
         .layer(Recognition::by(recognise, desks.live.watch()));
     let meters = desks.system.meters.clone();
-    let options =
-        DoorOptions { hosts, machine, meters, spelling, plain: vec!["/ca.crt"], terse: Vec::new() };
+    let options = DoorOptions {
+        hosts,
+        machine,
+        meters,
+        spelling,
+        plain: vec!["/ca.crt"],
+        terse: continuity::routes::TERSE.to_vec(),
+    };
     Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

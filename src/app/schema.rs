@@ -4,7 +4,7 @@ use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{
     activity::records as activity, assistant::records as assistant, assistant::records::talk,
-    identity::records as identity,
+    handover::records as handover, identity::records as identity,
 };
 use crate::store::migrate::Step;
 use crate::store::table::Duty;
@@ -87,6 +87,10 @@ pub const TABLES: &[Known] = &[
     known(&activity::HOURS),
     known(&activity::HOURS_UNTIL),
     known(&activity::VERIFIED),
+    known(&handover::ARRIVALS),
+    known(&handover::ARRIVALS_IN_ORDER),
+    known(&handover::REPORTS),
+    known(&handover::OPEN),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.

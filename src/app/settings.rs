@@ -15,6 +15,7 @@ use crate::domains::assistant::history::HistorySettings;
 use crate::domains::assistant::passages::Cutting;
 use crate::domains::assistant::thinking::ThinkingSettings;
 use crate::domains::assistant::{AssistantSettings, DocumentSettings, SearchSettings};
+use crate::domains::continuity::settings::{ContinuitySettings, WatchdogSettings};
 use crate::domains::identity::IdentitySettings;
 use crate::store::StoreOptions;
 use crate::web::guard::HostRules;
@@ -78,6 +79,10 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// The journal's lists and counts.
     pub activity: ActivitySettings,
+    /// Plan B.
+    pub continuity: ContinuitySettings,
+    /// The watchdog.
+    pub watchdog: WatchdogSettings,
 }
 
 impl Settings {

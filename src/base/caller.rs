@@ -65,7 +65,10 @@ rights! {
     ManageBackups "manage_backups" "Make, verify and take away snapshots of the whole box.",
     RestoreBackups "restore_backups" "Put a snapshot in the place of what is there.",
     ExportActivity "export_activity" "Take the journal out of the box.",
-    UseContinuity "use_continuity" "Use Plan B's interface.",
+    UseContinuity "use_continuity" "See Plan B's role, identity and state.",
+    SealContinuity "seal_continuity" "Seal, open and pack bytes with Plan B's keys.",
+    RelayContinuity "relay_continuity" "Run Plan B's relay and send through it.",
+    ManageContinuity "manage_continuity" "Change Plan B's role and keys, choose its pack, hold drills.",
 }
 
 impl Right {

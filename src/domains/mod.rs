@@ -3,4 +3,5 @@
 pub mod activity;
 pub mod assistant;
 pub mod continuity;
+pub mod handover;
 pub mod identity;

@@ -10,6 +10,9 @@ use super::extract::Json;
 use super::trace;
 use crate::base::fault::{Fault, Field, Kind};
 
+/// What Plan B's paths say to whoever shows no good key.
+const UNAUTHORIZED: &str = "unauthorized";
+
 /// What a handler answers: JSON, or a fault.
 pub type Answer<T> = Result<Json<T>, WebFault>;
 
@@ -130,7 +133,12 @@ impl IntoResponse for WebFault {
         } else {
             FaultDetail::Fields(fault.fields.iter().map(FaultField::from).collect())
         };
-        let error = if trace::is_terse() { fault.code.to_owned() } else { message };
+        let error = match (trace::is_terse(), status) {
+            // The one word of plan-b.md §1.1, whatever was wrong with the key; `code` says that.
+            (true, StatusCode::UNAUTHORIZED) => UNAUTHORIZED.to_owned(),
+            (true, _) => fault.code.to_owned(),
+            (false, _) => message,
+        };
         let body = FaultBody { error, detail, code: fault.code.to_owned(), request_id };
         let mut response = (status, Json(body)).into_response();
         if let Some(name) = proof_wanted(status) {

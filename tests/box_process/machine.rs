@@ -81,9 +81,12 @@ impl Place {
             command.env_remove(name);
         }
         command.current_dir(self.folder.path()).arg("--data").arg(&self.data).args(args);
-        for (flag, value) in
-            [("--models", "/nonexistent"), ("--http", "127.0.0.1:0"), ("--https", "off")]
-        {
+        for (flag, value) in [
+            ("--models", "/nonexistent"),
+            ("--http", "127.0.0.1:0"),
+            ("--https", "off"),
+            ("--planb", "off"),
+        ] {
             if !args.contains(&flag) {
                 command.args([flag, value]);
             }

@@ -11,7 +11,7 @@ pub struct ListenSettings {
     pub http: String,
     /// HTTP over TLS; `off` for none. Default `0.0.0.0:8443`.
     pub https: String,
-    /// Plan B; `off` for none. Default `off`.
+    /// Plan B; `off` for none. Default `127.0.0.1:5055`. In use by another program, it is tried again.
     pub planb: String,
     /// Further plain addresses. Default: none.
     pub further_http: Vec<String>,

@@ -1,7 +1,12 @@
 //! Plan B: what keeps the site working when everything else is gone; it never asks the store.
 
 pub mod key;
+pub mod outbox;
+pub mod pack;
+pub mod place;
 pub mod routes;
+pub mod settings;
+pub mod watchdog;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +22,11 @@ const PART: &str = "planb";
 /// The name of Plan B's client in journals and logs.
 const NAME: &str = "planb";
 /// What its key lets it do.
-const MAY: Rights = Rights::NONE.with(Right::UseContinuity);
+const MAY: Rights = Rights::NONE
+    .with(Right::UseContinuity)
+    .with(Right::SealContinuity)
+    .with(Right::RelayContinuity)
+    .with(Right::ManageContinuity);
 
 /// The continuity desk.
 #[derive(Clone)]

@@ -38,6 +38,9 @@ pub const NEVER_WITHOUT_PASSWORD: &[Right] = &[
     Right::RestoreBackups,
     Right::ExportActivity,
     Right::UseContinuity,
+    Right::SealContinuity,
+    Right::RelayContinuity,
+    Right::ManageContinuity,
 ];
 
 /// The role of an unknown name that is let in.

@@ -310,7 +310,10 @@ export const en: AdminWords = {
   "right.meant.manage_backups": "A backup holds the whole site.",
   "right.meant.restore_backups": "What was done since is lost.",
   "right.meant.export_activity": "Taking it out of the box; the password is asked for again.",
-  "right.meant.use_continuity": "The fallback interface.",
+  "right.meant.use_continuity": "Role, identity, last pack, watchdog.",
+  "right.meant.seal_continuity": "What they seal, they open: a key to what clients sealed.",
+  "right.meant.relay_continuity": "On this machine and to the peers of the settings.",
+  "right.meant.manage_continuity": "A drill stops the main program for a moment.",
 
   "allkeys.name": "Key",
   "allkeys.scopes": "Allows",

@@ -312,7 +312,10 @@ export const fr = {
   "right.meant.manage_backups": "Une sauvegarde contient tout le site.",
   "right.meant.restore_backups": "Ce qui a été fait depuis est perdu.",
   "right.meant.export_activity": "Le sortir d’îlot ; le mot de passe est redemandé.",
-  "right.meant.use_continuity": "L’interface de secours.",
+  "right.meant.use_continuity": "Rôle, identité, dernier dossier, surveillance.",
+  "right.meant.seal_continuity": "Qui chiffre déchiffre aussi : une clé de ce que les clients ont chiffré.",
+  "right.meant.relay_continuity": "Sur cette machine et vers les postes des réglages.",
+  "right.meant.manage_continuity": "Un exercice arrête le programme principal un moment.",
 
   "allkeys.name": "Clé",
   "allkeys.scopes": "Autorise",

@@ -87,7 +87,10 @@ const GROUPS: Group[] = [
       manage_jobs: { fr: "Ajouter, modifier et lancer des tâches", en: "Add, change and run jobs" },
       manage_backups: { fr: "Faire, vérifier et emporter des sauvegardes", en: "Make, verify and take away backups" },
       restore_backups: { fr: "Remettre une sauvegarde à la place de l’existant", en: "Put a backup in the place of what is there" },
-      use_continuity: { fr: "Utiliser le Plan B", en: "Use Plan B" },
+      use_continuity: { fr: "Voir l’état du Plan B", en: "See how Plan B is" },
+      seal_continuity: { fr: "Chiffrer et déchiffrer avec les clés du Plan B", en: "Seal and open with Plan B’s keys" },
+      relay_continuity: { fr: "Utiliser le relais du Plan B", en: "Use Plan B’s relay" },
+      manage_continuity: { fr: "Gérer le Plan B : rôle, clés, exercices", en: "Manage Plan B: role, keys, drills" },
     },
   },
 ];

@@ -9,6 +9,8 @@ use crate::base::caller::Caller;
 use crate::web::Peer;
 use crate::web::recognition::Recognised;
 
+/// First parts of Plan B's paths, whose faults say their code in `error` (plan-b.md §1.1).
+pub const TERSE: &[&str] = &["status", "role", "token", "crypto", "packet", "tcp", "ping"];
 /// The header of the key (plan-b.md §1.1).
 const KEY_HEADER: &str = "x-api-key";
 
