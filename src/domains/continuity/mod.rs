@@ -1,10 +1,15 @@
 //! Plan B: what keeps the site working when everything else is gone; it never asks the store.
 
+pub mod encoding;
+mod keeping;
 pub mod key;
+pub mod node;
 pub mod outbox;
 pub mod pack;
+pub mod packets;
 pub mod place;
 pub mod routes;
+pub mod sealing;
 pub mod settings;
 pub mod watchdog;
 
