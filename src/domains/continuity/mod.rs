@@ -11,6 +11,8 @@ pub mod place;
 pub mod routes;
 pub mod sealing;
 pub mod settings;
+#[cfg(test)]
+mod vectors;
 pub mod watchdog;
 
 use std::path::Path;

@@ -332,3 +332,6 @@ pub fn write_peers(peers: &[Peer<'_>]) -> Result<Vec<u8>, PacketError> {
 fn is_address(address: &str) -> bool {
     !address.is_empty() && address.bytes().all(|b| b.is_ascii_graphic())
 }
+
+#[cfg(test)]
+mod tests;
