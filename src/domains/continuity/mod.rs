@@ -16,7 +16,7 @@ pub mod role;
 pub mod routes;
 pub mod sealing;
 pub mod settings;
-mod verbs;
+pub mod verbs;
 pub mod watchdog;
 
 use std::fmt;

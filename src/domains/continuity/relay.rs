@@ -8,7 +8,7 @@ mod sending;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +28,8 @@ pub const CONNECTIONS_MAX: usize = 50;
 const BACKLOG: u32 = 64;
 /// How long the connections of an echo that is stopped are waited for; they are cut, so that is brief.
 const STOP_WAIT: Duration = Duration::from_secs(2);
+/// How often it is looked whether they are gone.
+const STOP_LOOK: Duration = Duration::from_millis(1);
 
 /// How patient the relay is.
 #[derive(Debug, Clone, Copy)]
@@ -159,11 +161,13 @@ impl Relay {
 
     /// Stops the echo and cuts its connections; the answer tells whether one ran. When it returns, the
     /// port is free.
-    pub async fn stop(&self) -> bool {
+    pub fn stop(&self) -> bool {
         let Some(running) = self.running().take() else { return false };
         running.stop.cancel();
-        running.tracker.close();
-        let _ = tokio::time::timeout(STOP_WAIT, running.tracker.wait()).await;
+        let deadline = Instant::now() + STOP_WAIT;
+        while !running.tracker.is_empty() && Instant::now() < deadline {
+            std::thread::sleep(STOP_LOOK);
+        }
         true
     }
 

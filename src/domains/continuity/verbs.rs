@@ -235,9 +235,9 @@ impl Continuity {
     ///
     /// # Errors
     /// `right_missing`.
-    pub async fn stop_relay(&self, caller: &Caller) -> Result<(), Fault> {
+    pub fn stop_relay(&self, caller: &Caller) -> Result<(), Fault> {
         caller.require(Right::RelayContinuity)?;
-        if self.0.relay.stop().await {
+        if self.0.relay.stop() {
             self.tell(caller, done("planb_relay.stop", "", None));
         }
         Ok(())

@@ -80,8 +80,8 @@ impl Hall {
         self.answer(stream, &message).await?;
         stream.shutdown().await?;
         if end != End::Closed {
-            let rest = tokio::io::copy(&mut stream.take(LINGER_BYTES), &mut tokio::io::sink());
-            let _ = timeout(LINGER, read_out(rest)).await;
+            let mut rest = stream.take(LINGER_BYTES);
+            let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
         }
         Ok(())
     }
@@ -101,8 +101,4 @@ impl Hall {
     async fn answer(&self, stream: &mut TcpStream, bytes: &[u8]) -> io::Result<()> {
         timeout(self.pace.write, stream.write_all(bytes)).await?
     }
-}
-
-async fn read_out(rest: impl Future<Output = io::Result<u64>>) {
-    let _ = rest.await;
 }
