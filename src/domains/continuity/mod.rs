@@ -16,6 +16,8 @@ pub mod role;
 pub mod routes;
 pub mod sealing;
 pub mod settings;
+#[cfg(test)]
+mod vectors;
 pub mod verbs;
 pub mod watchdog;
 
