@@ -3,6 +3,7 @@
 pub mod key;
 pub mod outbox;
 pub mod pack;
+pub mod people;
 pub mod place;
 pub mod routes;
 pub mod settings;
