@@ -222,7 +222,8 @@ impl App {
 
     /// Binds, starts the tasks, serves until `stop`, then closes within five seconds.
     ///
-    /// `ready` hears the addresses and the set-up link, if one is needed, once requests are answered.
+    /// `ready` hears the addresses, those that are still waited for too, and the set-up link, if one
+    /// is needed, once requests are answered.
     ///
     /// # Errors
     /// `address_in_use` and what else keeps the box from listening.
@@ -231,8 +232,9 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(&listen::Addresses, Option<&str>),
     ) -> Result<(), Fault> {
-        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?;
-        let addresses = bound.addresses().clone();
+        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?
+            .telling(self.health.clone());
+        let addresses = bound.expected();
         let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
         let link = self.setup_link(&addresses)?;
         work::start(
@@ -247,9 +249,13 @@ impl App {
             health.of("store").is_none_or(|r| r.level != crate::base::health::Level::Failed)
         })?;
         let token = tokio_util::sync::CancellationToken::new();
+        let listening = bound.listening();
         let serving =
             bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
-        notify::ready();
+        self.tasks.future("ready", async move {
+            listening.cancelled().await;
+            notify::ready();
+        });
         ready(&addresses, link.as_deref());
         tokio::pin!(serving);
         let mut began = Instant::now();
