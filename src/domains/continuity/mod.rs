@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod pack;
 pub mod people;
 pub mod packets;
+pub mod pages;
 mod parts;
 pub mod place;
 pub mod relay;
@@ -17,6 +18,7 @@ pub mod role;
 pub mod routes;
 pub mod sealing;
 pub mod settings;
+pub mod standing;
 pub mod verbs;
 pub mod watchdog;
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
+use super::Continuity;
 use super::pack::part::{DoorKey, Person};
 use super::pack::{Pack, Shelf};
 use crate::base::caller::{Caller, Door, Right, Rights, Who};
@@ -41,6 +42,8 @@ const WORD_MAX: usize = 1024;
 const OF_KIOSKS: Rights = Rights::NONE.with(Right::PunchForOthers);
 /// A door of that kind is recognised by a key.
 const KIOSK: &str = "kiosk";
+/// The name under which whoever has Plan B's own key signs in with it, for the day when nobody else can.
+pub const KEY_NAME: &str = "planb";
 
 /// Whether a password is the one behind what is stored.
 pub type CheckPassword = Arc<dyn Fn(&str, &str) -> Result<bool, Fault> + Send + Sync>;
@@ -61,6 +64,7 @@ pub struct Proofs {
 pub struct People(Arc<Inside>);
 
 struct Inside {
+    desk: Continuity,
     shelf: Shelf,
     clock: Arc<dyn Clock>,
     proofs: Option<Proofs>,
@@ -80,11 +84,19 @@ struct State {
 
 struct Session {
     id: Id,
-    person: Id,
+    holder: Holder,
     /// Boot clock.
     ends: Duration,
     /// Whether it is good at the box itself only.
     near: bool,
+}
+
+/// Who signed in.
+#[derive(Clone)]
+enum Holder {
+    Person(Id),
+    /// Whoever has a key of Plan B's, with what it lets do.
+    Key { name: String, rights: Rights },
 }
 
 /// Wrong passwords, those under way among them.
@@ -97,19 +109,17 @@ struct Count {
     until: Duration,
 }
 
-/// Somebody who has signed in.
-pub struct SignedIn {
-    /// What the cookie holds.
-    pub word: String,
-    /// Who.
-    pub name: String,
-}
-
 impl People {
     /// The people and doors of the pack on `shelf`. Without `proofs` (the root key is gone) nobody can
     /// sign in, and that is said.
-    pub fn of(shelf: Shelf, clock: Arc<dyn Clock>, proofs: Option<Proofs>) -> Self {
+    pub fn of(
+        desk: Continuity,
+        shelf: Shelf,
+        clock: Arc<dyn Clock>,
+        proofs: Option<Proofs>,
+    ) -> Self {
         Self(Arc::new(Inside {
+            desk,
             shelf,
             clock,
             proofs,
@@ -138,7 +148,8 @@ impl People {
         Some(Fault::unavailable(why.0, why.1))
     }
 
-    /// Signs somebody in by name or e-mail address and password.
+    /// Signs somebody in by name or e-mail address and password; by [`KEY_NAME`] and Plan B's own key
+    /// where that is taken, whatever else is missing. The answer is what the cookie holds.
     ///
     /// # Errors
     /// `bad_credentials` (401), `too_many_attempts` (429), `second_factor_at_the_box` (403) for whoever has
@@ -148,13 +159,7 @@ impl People {
         name: &str,
         password: &str,
         address: Option<IpAddr>,
-    ) -> Result<SignedIn, Fault> {
-        if let Some(fault) = self.closed() {
-            return Err(fault);
-        }
-        let (Some(proofs), found) = (&self.0.proofs, self.0.shelf.now()) else {
-            return Err(wrong());
-        };
+    ) -> Result<String, Fault> {
         if name.len() > WORD_MAX || password.len() > WORD_MAX {
             return Err(wrong());
         }
@@ -162,20 +167,30 @@ impl People {
         let account = self.0.words.hash_one(&name);
         let address = address.map(|a| a.to_canonical());
         self.0.enter(account, address)?;
+        let near = address.is_none_or(|address| address.is_loopback());
+        if name == KEY_NAME
+            && let Some(holder) = self.0.holder_of_key(password, address)
+        {
+            self.0.forgive(account, address);
+            return self.0.begin(holder, !self.0.desk.settings().lan);
+        }
+        let found = self.0.shelf.now();
+        let (Some(proofs), None) = (&self.0.proofs, self.closed()) else {
+            return Err(self.closed().unwrap_or_else(wrong));
+        };
         let person = found.pack.as_ref().and_then(|pack| person_named(pack, &name));
         // Nobody's password takes as long to be wrong as somebody's.
         let stored = person.map_or("", |person| person.password.as_str());
         let right = self.0.checked(|| (proofs.password)(password, stored))?;
         let Some(person) = person.filter(|_| right) else { return Err(wrong()) };
         self.0.forgive(account, address);
-        let near = address.is_none_or(|address| address.is_loopback());
         if person.second_factor && !near {
             return Err(Fault::forbidden(
                 "second_factor_at_the_box",
                 "This account has a second factor: while the main program is away, it signs in at the box itself.",
             ));
         }
-        self.0.begin(person)
+        self.0.begin(Holder::Person(person.id), person.second_factor)
     }
 
     /// Ends the sign-in of a cookie.
@@ -186,26 +201,28 @@ impl People {
     /// The caller behind a cookie; none when its sign-in is over or the pack knows the person no more.
     pub fn by_cookie(&self, caller: Caller, word: &str) -> Option<Caller> {
         let now = self.0.clock.since_boot();
-        let (id, session) = {
+        let (holder, session) = {
             let state = self.0.state();
             let session = state.sessions.get(&digest(word)).filter(|s| now < s.ends)?;
             let far = caller.address.is_some_and(|a| !a.to_canonical().is_loopback());
             if session.near && far {
                 return None;
             }
-            (session.person, session.id)
+            (session.holder.clone(), session.id)
         };
-        let found = self.0.shelf.now();
-        let pack = found.pack.as_ref().filter(|pack| pack.verified())?;
-        let person = pack.people().find(|person| person.id == id)?;
-        let rights = person.rights.iter().filter_map(|name| Right::named(name)).collect();
-        Some(Caller {
-            who: Who::User { id, name: person.username.clone() },
-            rights,
-            door: Door::Cookie,
-            session: Some(session),
-            ..caller
-        })
+        let caller = Caller { door: Door::Cookie, session: Some(session), ..caller };
+        match holder {
+            Holder::Key { name, rights } => {
+                Some(Caller { who: Who::Machine { id: Id::ZERO, name }, rights, ..caller })
+            }
+            Holder::Person(id) => {
+                let found = self.0.shelf.now();
+                let pack = found.pack.as_ref().filter(|pack| pack.verified())?;
+                let person = pack.people().find(|person| person.id == id)?;
+                let rights = person.rights.iter().filter_map(|name| Right::named(name)).collect();
+                Some(Caller { who: Who::User { id, name: person.username.clone() }, rights, ..caller })
+            }
+        }
     }
 
     /// The kiosk behind a key; none when the pack knows none.
@@ -295,7 +312,16 @@ impl Inside {
         answer
     }
 
-    fn begin(&self, person: &Person) -> Result<SignedIn, Fault> {
+    /// Whoever has a key of Plan B's that may change something.
+    fn holder_of_key(&self, key: &str, address: Option<IpAddr>) -> Option<Holder> {
+        let caller = Caller::nobody(address, "");
+        let caller = self.desk.recognise(caller, key.trim()).filter(|caller| {
+            self.desk.lets_in(address) && caller.rights.holds(Right::ManageContinuity)
+        })?;
+        Some(Holder::Key { name: caller.name().to_owned(), rights: caller.rights })
+    }
+
+    fn begin(&self, holder: Holder, near: bool) -> Result<String, Fault> {
         let word = secrets::random_word()?;
         let now = self.clock.since_boot();
         let mut state = self.state();
@@ -304,14 +330,9 @@ impl Inside {
             let oldest = state.sessions.iter().min_by_key(|(_, s)| s.ends).map(|(key, _)| *key);
             oldest.and_then(|key| state.sessions.remove(&key));
         }
-        let session = Session {
-            id: Id::new(self.clock.now()),
-            person: person.id,
-            ends: now + SESSION,
-            near: person.second_factor,
-        };
-        state.sessions.insert(digest(&word), session);
-        Ok(SignedIn { word, name: person.display_name.clone() })
+        let id = Id::new(self.clock.now());
+        state.sessions.insert(digest(&word), Session { id, holder, ends: now + SESSION, near });
+        Ok(word)
     }
 }
 
