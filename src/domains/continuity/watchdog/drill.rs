@@ -170,6 +170,13 @@ impl Course {
         }
     }
 
+    /// One that was not to be.
+    pub(super) fn declined(wish: DrillWish, now: Duration, why: String) -> Self {
+        let mut course = Self::begin(wish, now);
+        course.remark(why);
+        course
+    }
+
     pub(super) fn main_ended(&mut self, now: Duration, end: &End) {
         self.main_ended = Some(now);
         self.stage = Stage::Standing(now.saturating_add(Duration::from_secs(self.wish.seconds)));
