@@ -92,7 +92,9 @@ impl<'q> Question<'q> {
         let mut head = format!("{} {} HTTP/1.0\r\nhost: {host}\r\n", self.method, self.path);
         if !self.body.is_empty() {
             let length = self.body.len();
-            head.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
+            head.push_str(&format!(
+                "content-type: application/json\r\ncontent-length: {length}\r\n"
+            ));
         }
         for (name, value) in self.headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -102,7 +104,8 @@ impl<'q> Question<'q> {
         stream.write_all(self.body).await?;
         let mut bytes = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut bytes).await?;
-        read(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP was answered"))
+        read(&bytes)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP was answered"))
     }
 }
 
@@ -136,7 +139,9 @@ mod tests {
         assert_eq!((good.status, good.body.as_slice()), (200, &b"ok"[..]));
         let open = read(b"HTTP/1.0 503 no\r\n\r\n{}").unwrap();
         assert_eq!((open.status, open.is_good(), open.json()), (503, false, serde_json::json!({})));
-        for nonsense in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"] {
+        for nonsense in
+            [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"]
+        {
             assert_eq!(read(nonsense), None, "{nonsense:?}");
         }
     }

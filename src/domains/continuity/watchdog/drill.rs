@@ -54,7 +54,8 @@ pub fn wish(place: &Place, clock: &dyn Clock, seconds: u64, by: &str) -> Result<
         Some(Phase::Healthy) => {
             let at = clock.now();
             let wish = DrillWish { id: Id::new(at), seconds, by: by.to_owned(), at };
-            let bytes = serde_json::to_vec(&wish).map_err(|e| Fault::broken("writing a wish", e))?;
+            let bytes =
+                serde_json::to_vec(&wish).map_err(|e| Fault::broken("writing a wish", e))?;
             write_private(&place.drill_wish(), &bytes)
                 .map_err(|e| Fault::broken("writing a wish", e))?;
             Ok(wish)
@@ -99,8 +100,7 @@ pub fn held(place: &Place) -> Vec<(Drill, bool)> {
             let drill = serde_json::from_slice(&bytes).ok()?;
             let signature = fs::read(path.with_extension(SIGNATURE)).unwrap_or_default();
             let signature = HEXLOWER.decode(signature.trim_ascii()).unwrap_or_default();
-            let signed =
-                public.is_some_and(|public| signing::verify(&public, &bytes, &signature));
+            let signed = public.is_some_and(|public| signing::verify(&public, &bytes, &signature));
             Some((drill, signed))
         })
         .collect();

@@ -110,11 +110,7 @@ struct Watched {
 ///
 /// # Errors
 /// `internal` when signals cannot be listened for.
-pub async fn keep(
-    plan: Plan,
-    clock: Arc<dyn Clock>,
-    recorder: Sender<Line>,
-) -> Result<u8, Fault> {
+pub async fn keep(plan: Plan, clock: Arc<dyn Clock>, recorder: Sender<Line>) -> Result<u8, Fault> {
     let mut signals = Listening::start().map_err(|e| Fault::broken("listening for signals", e))?;
     let mut keeper = Keeper::new(plan, clock, recorder);
     keeper.begin();

@@ -110,7 +110,14 @@ mod tests {
             drill_until: None,
         };
         for n in 0..50 {
-            sender.send(Line::Seen(Seen { at: Moment(n), what: "signal".into(), pid: None, detail: String::new() })).unwrap();
+            sender
+                .send(Line::Seen(Seen {
+                    at: Moment(n),
+                    what: "signal".into(),
+                    pid: None,
+                    detail: String::new(),
+                }))
+                .unwrap();
             sender.send(Line::State(told.clone())).unwrap();
         }
         told.phase = Phase::Stopped;
