@@ -6,6 +6,7 @@ pub mod configuration;
 
 pub mod listen;
 pub mod logs;
+mod packing;
 mod people;
 pub mod router;
 pub mod schema;
@@ -32,6 +33,7 @@ use crate::domains::assistant::readers;
 use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::continuity::Continuity;
+use crate::domains::handover::Handover;
 use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
@@ -200,6 +202,7 @@ impl App {
         }));
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = Continuity::open(&data.planb(), &health);
+        let handover = Handover::open(store.clone(), health.clone())?;
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -209,6 +212,7 @@ impl App {
             assistant,
             thinking,
             continuity,
+            handover,
             configuration,
             activity,
         };

@@ -15,6 +15,7 @@ use crate::domains::assistant::routes::Lines;
 use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
+use crate::domains::handover::Handover;
 use crate::domains::identity::live::Live;
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
@@ -41,6 +42,8 @@ pub struct Desks {
     pub thinking: Thinking,
     /// Plan B.
     pub continuity: Continuity,
+    /// What was written down while the box was away.
+    pub handover: Handover,
     /// The settings, to be shown.
     pub configuration: Configuration,
     /// The journal.
