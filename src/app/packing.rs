@@ -1,20 +1,63 @@
 //! What the directory and the documents put into the continuity pack.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::base::caller::Caller;
+use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
+use crate::base::health::{Health, Level};
 use crate::domains::assistant::Assistant;
 use crate::domains::assistant::records::{Document, hex};
+use crate::domains::continuity::Continuity;
 use crate::domains::continuity::pack::part::{
     Cell, DoorKey, Paper, Part, Person, Row, Section, Source, Words,
 };
+use crate::domains::continuity::pack::{Limits, Packer, Seal};
+use crate::domains::continuity::settings::ContinuitySettings;
 use crate::domains::identity::Identity;
 use crate::domains::identity::records::ApiKey;
 use crate::domains::identity::standing_in::Known;
 
 /// The task that asks, as faults and logs name it.
 const TASK: &str = "pack";
+
+/// The part of the box's health that says how old the pack is.
+const PART: &str = "planb_pack";
+/// So many times its usual age a pack may have before that is told.
+const AGES: u32 = 3;
+/// How often its sources are asked: no pack is younger for long.
+const LOOKED_AT: Duration = Duration::from_mins(1);
+
+/// What keeps the pack fresh; none when the node's key, which signs it, is damaged: health says so.
+pub(super) fn packer(desk: &Continuity, clock: Arc<dyn Clock>) -> Option<Packer> {
+    let node = desk.node().ok()?;
+    let signer = node.clone();
+    let seal = Seal {
+        node_id: node.name().to_owned(),
+        public: node.public(),
+        sign: Arc::new(move |bytes| signer.sign(bytes)),
+    };
+    Some(Packer::new(desk.place(), clock, seal, Limits::of(desk.settings())))
+}
+
+/// Says in the box's health when the pack has grown old, whatever the cause.
+pub(super) fn tell_age(packer: &Packer, settings: &ContinuitySettings, now: Moment, health: &Health) {
+    let usual = Duration::from_secs(settings.pack_minutes.saturating_mul(60)).max(LOOKED_AT);
+    match packer.state() {
+        Some(pack) if now.since(pack.made_at) <= usual.saturating_mul(AGES) => {
+            health.well(PART, format!("Made {}.", pack.made_at.to_rfc3339()));
+        }
+        pack => {
+            let detail = pack.map_or_else(
+                || "There is no continuity pack.".to_owned(),
+                |pack| format!("The continuity pack is of {}.", pack.made_at.to_rfc3339()),
+            );
+            let advice = "Plan B would show what was so then; see the log for what keeps it from being written.";
+            health.report(PART, Level::Reduced, detail, advice);
+        }
+    }
+}
 
 /// The site, the people who may sign in, the kiosks, and the contacts.
 pub(super) fn identity(desk: Identity) -> Source {

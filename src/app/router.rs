@@ -6,6 +6,7 @@ use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::configuration::{self, Configuration};
+use super::continuity::{self as board, Board};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
@@ -44,6 +45,8 @@ pub struct Desks {
     pub continuity: Continuity,
     /// What was written down while the box was away.
     pub handover: Handover,
+    /// Both of them on one page.
+    pub board: Board,
     /// The settings, to be shown.
     pub configuration: Configuration,
     /// The journal.
@@ -66,6 +69,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
         .merge(continuity::routes::api(desks.continuity.clone()))
+        .merge(board::routes(desks.board.clone()))
 }
 
 /// What the assistant's open lines lean on: who asks, and what ends them.
