@@ -35,7 +35,7 @@ export async function source(path) {
 
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`, `i18n/assistant.${code}.ts`];
+  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`, `i18n/assistant.${code}.ts`, `i18n/continuity.${code}.ts`];
   return Object.assign({}, ...(await Promise.all(files.map(async (file) => (await source(file))[code]))));
 }
 

@@ -14,6 +14,7 @@ export const en: AdminWords = {
   "desk.apikeys": "API keys",
   "desk.journal": "Journal",
   "desk.models": "Models",
+  "desk.continuity": "Plan B",
 
   "users.add": "Add a person",
   "users.list": "List of users",

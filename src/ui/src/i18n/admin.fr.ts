@@ -13,6 +13,7 @@ export const fr = {
   "desk.apikeys": "Clés d’API",
   "desk.journal": "Journal",
   "desk.models": "Modèles",
+  "desk.continuity": "Plan B",
 
   "users.add": "Ajouter une personne",
   "users.list": "Liste des utilisateurs",
@@ -313,7 +314,7 @@ export const fr = {
   "right.meant.restore_backups": "Ce qui a été fait depuis est perdu.",
   "right.meant.export_activity": "Le sortir d’îlot ; le mot de passe est redemandé.",
   "right.meant.use_continuity": "Rôle, identité, dernier dossier, surveillance.",
-  "right.meant.seal_continuity": "Qui chiffre déchiffre aussi : une clé de ce que les clients ont chiffré.",
+  "right.meant.seal_continuity": "Qui chiffre déchiffre aussi : une clé de ce que les clients ont chiffré.",
   "right.meant.relay_continuity": "Sur cette machine et vers les postes des réglages.",
   "right.meant.manage_continuity": "Un exercice arrête le programme principal un moment.",
 

@@ -3,6 +3,7 @@
 import type { fr as account } from "./account";
 import type { fr as admin } from "./admin.fr";
 import type { fr as assistant } from "./assistant.fr";
+import type { fr as continuity } from "./continuity.fr";
 
 export const fr = {
   again: "Réessayer",
@@ -461,5 +462,5 @@ export const fr = {
   "fault.index_damaged": "L’index est abîmé ; il se reconstruit à partir des documents.",
 };
 
-export type Key = keyof typeof fr | keyof typeof account | keyof typeof admin | keyof typeof assistant;
+export type Key = keyof typeof fr | keyof typeof account | keyof typeof admin | keyof typeof assistant | keyof typeof continuity;
 export type Words = Record<keyof typeof fr, string>;
