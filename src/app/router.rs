@@ -62,6 +62,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         ))
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
+        .merge(continuity::routes::api(desks.continuity.clone()))
 }
 
 /// What the assistant's open lines lean on: who asks, and what ends them.

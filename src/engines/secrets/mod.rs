@@ -1,5 +1,6 @@
 //! Sealing, hashing and deriving: the root key outside the database and all that hangs from it.
 
+pub mod gcm;
 mod imported;
 mod passwords;
 
@@ -138,10 +139,26 @@ impl RootKey {
 /// # Errors
 /// `Broken` never in practice: HMAC takes keys of any length.
 pub fn mac(key: &[u8], message: &[u8]) -> Result<String, Fault> {
+    Ok(data_encoding::BASE64URL_NOPAD.encode(&mac_bytes(key, message)?))
+}
+
+/// HMAC-SHA256 (RFC 2104), its 32 bytes.
+///
+/// # Errors
+/// `Broken` never in practice: HMAC takes keys of any length.
+pub fn mac_bytes(key: &[u8], message: &[u8]) -> Result<[u8; 32], Fault> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key)
         .map_err(|e| Fault::broken("preparing a MAC", e.to_string()))?;
     mac.update(message);
-    Ok(data_encoding::BASE64URL_NOPAD.encode(&mac.finalize().into_bytes()))
+    Ok(mac.finalize().into_bytes().into())
+}
+
+/// Whether `shown` is the HMAC-SHA256 of the message, in a time that does not tell where they differ.
+///
+/// # Errors
+/// `Broken` never in practice: HMAC takes keys of any length.
+pub fn mac_is(key: &[u8], message: &[u8], shown: &[u8]) -> Result<bool, Fault> {
+    Ok(mac_bytes(key, message)?.ct_eq(shown).into())
 }
 
 #[cfg(test)]

@@ -1,0 +1,64 @@
+//! Key files: read where they lie, made once where they are missing, never overwritten when damaged.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+use zeroize::Zeroizing;
+
+use crate::base::fault::Fault;
+use crate::base::paths::write_private;
+
+/// Only the owner may read.
+const OWNER_ONLY: u32 = 0o600;
+/// Others' bits of a file's mode.
+const OTHERS: u32 = 0o077;
+
+/// Waits until no other process and no other thread holds the lock, and holds it until it is dropped.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn hold(path: &Path) -> io::Result<File> {
+    let file =
+        File::options().create(true).truncate(false).write(true).mode(OWNER_ONLY).open(path)?;
+    flock(&file, FlockOperation::LockExclusive)?;
+    Ok(file)
+}
+
+/// The bytes of a file, which is closed to others if it was open to them; `None` when there is none.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn read(path: &Path) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    if fs::metadata(path)?.permissions().mode() & OTHERS != 0 {
+        fs::set_permissions(path, Permissions::from_mode(OWNER_ONLY))?;
+    }
+    Ok(Some(bytes))
+}
+
+/// The bytes of a file; where there is none, those that `make` makes are written first. Whoever calls
+/// holds a lock, so that two processes do not make two keys.
+///
+/// # Errors
+/// What the file system says, and those of `make`.
+pub(super) fn read_or_make(
+    path: &Path,
+    make: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Fault>,
+) -> Result<Zeroizing<Vec<u8>>, Fault> {
+    let broken = |doing: &str, e: io::Error| {
+        Fault::broken(&format!("{doing} a key of Plan B"), format!("{}: {e}", path.display()))
+    };
+    if let Some(bytes) = read(path).map_err(|e| broken("reading", e))? {
+        return Ok(bytes);
+    }
+    let bytes = make()?;
+    write_private(path, &bytes).map_err(|e| broken("writing", e))?;
+    Ok(bytes)
+}

@@ -1,0 +1,126 @@
+//! Who this node is: an Ed25519 key that stays, its id, and the key of its packets' HMACs.
+
+use std::fmt;
+use std::path::Path;
+
+use data_encoding::HEXLOWER;
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use super::keeping;
+use super::place::Place;
+use crate::base::fault::Fault;
+use crate::engines::secrets;
+use crate::engines::signing::{self, PUBLIC, SIGNATURE, SigningKey};
+
+/// Bytes of an id: a SHA-256.
+const ID: usize = 32;
+/// Bytes of the HMAC key.
+const HMAC_KEY: usize = 32;
+/// Held while keys are made.
+const LOCK: &str = "node.lock";
+
+/// The node's keys, read once: they do not change.
+pub struct Node {
+    key: SigningKey,
+    id: [u8; ID],
+    name: String,
+    hmac: Zeroizing<[u8; HMAC_KEY]>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Node").field(&self.name).finish()
+    }
+}
+
+impl Node {
+    /// Reads the node's keys (`node.key`, `hmac_key.bin`), making those that are missing.
+    ///
+    /// # Errors
+    /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), or what the file
+    /// system says.
+    pub fn open(place: &Place) -> Result<Self, Fault> {
+        place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        let lock = keeping::hold(&place.root().join(LOCK))
+            .map_err(|e| Fault::broken("locking the node's keys", e))?;
+        let pkcs8 = keeping::read_or_make(&place.node_key(), SigningKey::make)?;
+        let key = SigningKey::read(&pkcs8).map_err(|fault| {
+            let damaged = damaged("node_key_damaged", &place.node_key(), "an Ed25519 key (PKCS#8)");
+            match fault.cause {
+                Some(cause) => damaged.because(cause),
+                None => damaged,
+            }
+        })?;
+        let hmac = keeping::read_or_make(&place.hmac_key(), || {
+            Ok(Zeroizing::new(secrets::random::<HMAC_KEY>()?.to_vec()))
+        })?;
+        let hmac = hmac
+            .as_slice()
+            .try_into()
+            .map_err(|_| damaged("hmac_key_damaged", &place.hmac_key(), "32 bytes"))?;
+        drop(lock);
+        let id = id_of(&key.public());
+        Ok(Self { key, id, name: HEXLOWER.encode(&id), hmac: Zeroizing::new(hmac) })
+    }
+
+    /// The node's id: SHA-256 of its raw public key (plan-b.md §1.3).
+    pub fn id(&self) -> [u8; ID] {
+        self.id
+    }
+
+    /// The id as 64 lower-case hexadecimal digits.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The public key, raw.
+    pub fn public(&self) -> [u8; PUBLIC] {
+        self.key.public()
+    }
+
+    /// Signs.
+    ///
+    /// # Errors
+    /// `Broken` never in practice.
+    pub fn sign(&self, bytes: &[u8]) -> Result<[u8; SIGNATURE], Fault> {
+        self.key.sign(bytes)
+    }
+
+    /// Whether this node signed these bytes.
+    pub fn verify(&self, bytes: &[u8], signature: &[u8]) -> bool {
+        signing::verify(&self.key.public(), bytes, signature)
+    }
+
+    /// The HMAC of what a packet covers.
+    ///
+    /// # Errors
+    /// `Broken` never in practice.
+    pub fn mac(&self, covered: &[u8]) -> Result<[u8; 32], Fault> {
+        secrets::mac_bytes(self.hmac.as_slice(), covered)
+    }
+
+    /// Whether `hmac` is that of what a packet covers under this node's key.
+    ///
+    /// # Errors
+    /// `Broken` never in practice.
+    pub fn mac_is(&self, covered: &[u8], hmac: &[u8]) -> Result<bool, Fault> {
+        secrets::mac_is(self.hmac.as_slice(), covered, hmac)
+    }
+}
+
+/// The id of a public key.
+pub fn id_of(public: &[u8; PUBLIC]) -> [u8; ID] {
+    Sha256::digest(public).into()
+}
+
+fn damaged(code: &'static str, path: &Path, wanted: &str) -> Fault {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    Fault::unavailable(
+        code,
+        format!(
+            "planb/{file} is not {wanted}; put the right file back, or move it away and restart to \
+             have a new key made."
+        ),
+    )
+}
