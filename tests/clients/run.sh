@@ -69,7 +69,7 @@ against() {
   box=$!
   ILOT_PLANB_URL=http://127.0.0.1:$port
   waited=0
-  until "$python" -c "import sys; from archipel.plan_b.client import PlanBClient; sys.exit(not PlanBClient('$ILOT_PLANB_URL').ping())"; do
+  until "$python" -c "from archipel.plan_b.client import PlanBClient; PlanBClient('$ILOT_PLANB_URL', tries=1).health()" 2>/dev/null; do
     if ! kill -0 "$box" 2>/dev/null || [ "$waited" -ge 100 ]; then
       echo "run.sh: $name does not answer" >&2
       exit 1

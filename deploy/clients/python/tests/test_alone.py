@@ -194,16 +194,20 @@ class TheAnswers(Case):
         with StandIn(Say(200, b"pong")) as server:
             self.assertTrue(self.client(server.url).ping())
         with StandIn(Say(503, {})) as server:
-            self.assertFalse(PlanBClient(server.url).ping())
+            self.assertFalse(PlanBClient(server.url, api_key=OLD).ping())
             self.assertEqual(len(server.asked), 1)
-        self.assertFalse(PlanBClient(f"http://127.0.0.1:{free_port()}").ping())
+        with StandIn(DENIED) as server:
+            self.assertFalse(self.client(server.url).ping())
+        with StandIn(Say(200, {})) as server:
+            self.assertFalse(PlanBClient(server.url, base_dir=self.base).ping(), "there is no key to ask with")
+        self.assertFalse(PlanBClient(f"http://127.0.0.1:{free_port()}", api_key=OLD).ping())
 
     def test_ping_does_not_wait_longer_than_two_seconds(self) -> None:
         with socket.socket() as silent:
             silent.bind(("127.0.0.1", 0))
             silent.listen()
             begun = time.monotonic()
-            self.assertFalse(PlanBClient(f"http://127.0.0.1:{silent.getsockname()[1]}").ping())
+            self.assertFalse(PlanBClient(f"http://127.0.0.1:{silent.getsockname()[1]}", api_key=OLD).ping())
             self.assertLess(time.monotonic() - begun, 3)
 
     def test_healthcheck_says_yes_or_no(self) -> None:

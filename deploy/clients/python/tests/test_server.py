@@ -75,7 +75,7 @@ class HowItIs(Case):
 
     def test_a_wrong_key(self) -> None:
         stranger = PlanBClient(URL, api_key="0" * 64)
-        self.assertTrue(stranger.ping())
+        self.assertFalse(stranger.ping())
         self.assertEqual(stranger.status()["status"], "error")
         with self.assertRaises(UnauthorizedError) as caught:
             stranger.get_role()
@@ -170,6 +170,12 @@ class TheRelay(Case):
         self.assertEqual(self.client.tcp_status(), here)
         self.assertEqual(self.client.tcp_send("127.0.0.1", here["port"], b"Bonjour"), b"Bonjour")
         self.assertEqual(self.client.tcp_stop(), {"running": False})
+
+    def test_whole_messages_through_it(self) -> None:
+        here = self.client.tcp_start(framing="length")
+        self.assertEqual(here["framing"], "length")
+        message = bytes(range(256)) * 1024
+        self.assertEqual(self.client.tcp_send("127.0.0.1", here["port"], message, framing="length"), message)
 
     def test_a_peer_of_ours(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as peer:

@@ -117,9 +117,9 @@ class PlanBClient:
             return False
 
     def ping(self) -> bool:
-        """Whether the server answers within two seconds; tried once, never raises. Needs no key."""
+        """Whether the server answers within two seconds and takes the key; tried once, never raises."""
         try:
-            self._wire.ask("GET", "/ping", None, {}, PING_TIMEOUT)
+            self._call("GET", "/ping", timeout=PING_TIMEOUT, tries=1)
         except UnreadableAnswerError:
             # It was a 200, and that is all there is to know.
             return True
@@ -211,17 +211,20 @@ class PlanBClient:
         """Whether the echo relay runs, and where."""
         return cast(TcpStatus, self._call("GET", "/tcp/status"))
 
-    def tcp_start(self, host: str = "127.0.0.1", port: int = 0) -> TcpStatus:
-        """Starts the relay (port 0: any that is free); if it runs already, says where and changes nothing."""
-        return cast(TcpStatus, self._call("POST", "/tcp/start", {"host": host, "port": port}))
+    def tcp_start(self, host: str = "127.0.0.1", port: int = 0, framing: Optional[str] = None) -> TcpStatus:
+        """Starts the relay (port 0: any that is free); if it runs already, says where and changes nothing.
+
+        `framing="length"` echoes whole messages, each behind its length; without it bytes come back as they came.
+        """
+        return cast(TcpStatus, self._call("POST", "/tcp/start", _with_framing({"host": host, "port": port}, framing)))
 
     def tcp_stop(self) -> TcpStatus:
         """Stops the relay; nothing happens if it does not run."""
         return cast(TcpStatus, self._call("POST", "/tcp/stop", {}))
 
-    def tcp_send(self, host: str, port: int, payload: bytes) -> bytes:
-        """Lets the server send bytes to a peer that it may reach, and gives the peer's answer."""
-        body = {"host": host, "port": port, "payload_b64": _b64(payload)}
+    def tcp_send(self, host: str, port: int, payload: bytes, framing: Optional[str] = None) -> bytes:
+        """Lets the server send bytes to a peer that it may reach, and gives the peer's answer; `framing` as there."""
+        body = _with_framing({"host": host, "port": port, "payload_b64": _b64(payload)}, framing)
         said = self._call(
             "POST", "/tcp/send", body, repeatable=False, timeout=max(self._timeout, TCP_SEND_TIMEOUT)
         )
@@ -250,6 +253,7 @@ class PlanBClient:
         keyed: bool = True,
         repeatable: bool = True,
         timeout: Optional[float] = None,
+        tries: Optional[int] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> Answer:
         """Makes a call with its tries; `repeatable` says that carrying it out twice does no harm."""
@@ -265,7 +269,7 @@ class PlanBClient:
                     raise
                 reread = True
             except (UnreachableError, UnavailableError) as wrong:
-                if tried >= self._tries or not _may_repeat(wrong, repeatable):
+                if tried >= (tries or self._tries) or not _may_repeat(wrong, repeatable):
                     raise
                 time.sleep(_pause(tried, wrong))
                 tried += 1
@@ -288,6 +292,10 @@ def _b64(raw: bytes) -> str:
 
 def _with_aad(body: Dict[str, object], aad: bytes) -> Dict[str, object]:
     return {**body, "aad_b64": _b64(aad)} if aad else body
+
+
+def _with_framing(body: Dict[str, object], framing: Optional[str]) -> Dict[str, object]:
+    return {**body, "framing": framing} if framing else body
 
 
 def _field(said: Answer, name: str, kind: "type[_T]") -> _T:

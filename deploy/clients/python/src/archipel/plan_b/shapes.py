@@ -47,11 +47,12 @@ class Status(TypedDict, total=False):
 
 
 class TcpStatus(TypedDict, total=False):
-    """Whether the relay runs, and where."""
+    """Whether the relay runs, where, and with which framing, if with any."""
 
     running: bool
     host: str
     port: int
+    framing: str
 
 
 class Entry(TypedDict):
