@@ -171,7 +171,9 @@ describe("Plan B", { skip: SKIP, concurrency: false }, () => {
     await button(fr["continuity.scoped.add"], dialog()).click();
     await dialog().getByText(fr["continuity.scoped.nameMissing"]).waitFor();
     await wellMade("a limited key without a name");
-    await field(fr["continuity.scoped.name"], dialog()).fill("Passerelle SMS");
+    await field(fr["continuity.scoped.name"], dialog()).fill("passerelle sms");
+    await dialog().getByText(fr["continuity.scoped.nameWrong"]).waitFor();
+    await field(fr["continuity.scoped.name"], dialog()).fill("passerelle-sms");
     await field(fr["continuity.scoped.scope.crypto"], dialog()).check();
     await button(fr["continuity.scoped.add"], dialog()).click();
     await proveAgain();
@@ -181,7 +183,7 @@ describe("Plan B", { skip: SKIP, concurrency: false }, () => {
     assert.equal((await withKey("GET", "/status", undefined, limited)).status, 200);
     assert.equal((await withKey("POST", "/crypto/encrypt", { plaintext_b64: "aGk=" }, limited)).status, 200);
     assert.equal((await withKey("POST", "/role", { role: "client" }, limited)).status, 403);
-    const remove = button(say(fr["continuity.scoped.deleteName"], { name: "Passerelle SMS" }), card("scoped"));
+    const remove = button(say(fr["continuity.scoped.deleteName"], { name: "passerelle-sms" }), card("scoped"));
     await remove.click();
     await button(fr["continuity.scoped.delete"], dialog()).click();
     await proveAgain();
