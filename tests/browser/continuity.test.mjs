@@ -5,7 +5,7 @@ import { barriers, open, SKIP, startBox, watchedFolder, words } from "./browser.
 
 const ADMIN = { username: "claire", password: "tuile orage violon carafe 42" };
 const WORD = "grenier plume cactus bascule 17";
-const READER = { username: "m.benali", display_name: "Mehdi Benali", role: "planner" };
+const READER = { username: "m.benali", display_name: "Mehdi Benali", role: "manager" };
 const SITE = "Dépôt de Lyon-Vénissieux";
 const PAGE = "/ui/admin/continuity";
 const VIEWS = ["", "?view=drills", "?view=returned", "?view=keys", "?view=watchdog"];
@@ -267,18 +267,27 @@ describe("Plan B", { skip: SKIP, concurrency: false }, () => {
     await wellMade("Plan B's sign-in", theirs);
     await theirs.locator("input[autocomplete=username]").fill(READER.username);
     await theirs.locator("input[type=password]").fill("pas le bon");
-    await theirs.locator("form:has(input[type=password]) button[type=submit]").click();
+    await theirs.locator("form:has(input[type=password]) button").click();
     await theirs.locator("[role=alert]").waitFor();
     await wellMade("a refused sign-in at Plan B", theirs);
     await theirs.locator("input[autocomplete=username]").fill(READER.username);
     await theirs.locator("input[type=password]").fill(WORD);
-    await theirs.locator("form:has(input[type=password]) button[type=submit]").click();
+    await theirs.locator("form:has(input[type=password]) button").click();
     await theirs.getByText(READER.display_name).first().waitFor();
     await theirs.getByText("consignes.txt").first().waitFor();
     await theirs.locator("textarea").first().fill(NOTE);
-    await theirs.locator("form:has(textarea) button[type=submit]").first().click();
+    await theirs.locator("form:has(textarea) button").first().click();
     await theirs.getByText(NOTE).first().waitFor();
-    await wellMade("Plan B's pages with a note", theirs);
+    await theirs.goto(`${box.url}/planb`);
+    const punch = theirs.locator("form:has(select[name=person])").first();
+    await punch.locator("select").selectOption({ label: READER.display_name });
+    await punch.locator("input[value=in]").check();
+    await punch.locator("button").click();
+    await theirs.goto(`${box.url}/planb/entries`);
+    await theirs.locator("ul.entries > li").filter({ hasText: READER.display_name }).first().waitFor();
+    assert.equal(await theirs.locator("ul.entries > li").count(), 2);
+    await wellMade("Plan B's pages with a note and a punch", theirs);
+    await theirs.goto(`${box.url}/planb`);
     for (const width of [360, 1440]) {
       for (const colorScheme of ["light", "dark"]) {
         await theirs.setViewportSize({ width, height: 800 });

@@ -152,7 +152,7 @@ export const en: Record<keyof typeof fr, string> = {
   "continuity.scoped.addTitle": "New limited key",
   "continuity.scoped.madeTitle": "The key is ready",
   "continuity.scoped.name": "What is it for?",
-  "continuity.scoped.nameHint": "The program’s name: letters, digits and - _ . — for example sms-gateway.",
+  "continuity.scoped.nameHint": "For example sms-gateway: letters, digits, and - _ . only.",
   "continuity.scoped.nameMissing": "Give it a name.",
   "continuity.scoped.may": "What it allows",
   "continuity.scoped.scope.status": "Read state, role and node id",

@@ -154,7 +154,7 @@ export const fr = {
   "continuity.scoped.addTitle": "Nouvelle clé limitée",
   "continuity.scoped.madeTitle": "La clé est prête",
   "continuity.scoped.name": "À quoi sert-elle ?",
-  "continuity.scoped.nameHint": "Le nom du programme : lettres, chiffres et - _ . — par exemple passerelle-sms.",
+  "continuity.scoped.nameHint": "Par exemple passerelle-sms : des lettres, des chiffres, et - _ . seulement.",
   "continuity.scoped.nameMissing": "Donnez-lui un nom.",
   "continuity.scoped.may": "Ce qu’elle permet",
   "continuity.scoped.scope.status": "Lire l’état, le rôle et l’identifiant",
