@@ -24,7 +24,7 @@ begin = echo; echo "== $@"; begun=$$SECONDS
 end   = echo "== $@: $$((SECONDS - begun)) s"
 
 .PHONY: help run test pages pages-maybe model model-maybe build demo demo-files bench bundle clean \
-        lint fmt clippy deny one-provider test-browser-ready test-pages test-scripts test-browser test-openai test-fuzz test-cargo fuzz
+        lint fmt clippy deny one-provider test-browser-ready test-pages test-scripts test-browser test-openai test-clients test-fuzz test-cargo fuzz
 
 help:
 	@sed -n '1,5p' Makefile | sed 's/^# \?//'
@@ -70,7 +70,7 @@ bundle: pages model build
 
 # --- what the box is judged by -------------------------------------------------------------------
 
-test: test-pages test-scripts lint model test-browser-ready test-browser test-openai test-fuzz test-cargo
+test: test-pages test-scripts lint model test-browser-ready test-browser test-openai test-clients test-fuzz test-cargo
 
 lint: fmt clippy deny one-provider
 
@@ -126,6 +126,13 @@ test-openai:
 	@$(begin); $(CARGO) build --locked; code=0; \
 	ILOT_BIN="$$(cd "$(TARGET)" && pwd)/debug/ilot" PYTHON=$(PYTHON) tests/openai/run.sh || code=$$?; \
 	if [ $$code -eq 3 ]; then echo "skipped: the official openai client was not tried" >&2; \
+	else [ $$code -eq 0 ] || exit $$code; fi; $(end)
+
+# Exit code 3 says that there is no Python here.
+test-clients:
+	@$(begin); $(CARGO) build --locked; code=0; \
+	ILOT_BIN="$$(cd "$(TARGET)" && pwd)/debug/ilot" PYTHON=$(PYTHON) tests/clients/run.sh || code=$$?; \
+	if [ $$code -eq 3 ]; then $(call skip,the Python client was not tried); \
 	else [ $$code -eq 0 ] || exit $$code; fi; $(end)
 
 # Sixty seconds in all, from the stored corpus on; a stable compiler will do.

@@ -120,6 +120,7 @@ impl House {
         let mut settings = ListenSettings {
             http: "127.0.0.1:0".into(),
             https: if tls.is_some() { "127.0.0.1:0".into() } else { "off".into() },
+            planb: "off".into(),
             ..ListenSettings::default()
         };
         tweak(&mut settings);
@@ -395,6 +396,7 @@ async fn an_address_in_use_is_named_and_the_console_has_its_own_door() {
     let settings = ListenSettings {
         http: house.http.to_string(),
         https: "off".into(),
+        planb: "off".into(),
         ..ListenSettings::default()
     };
     let refused = Bound::bind(settings, &data).unwrap_err();
@@ -402,8 +404,12 @@ async fn an_address_in_use_is_named_and_the_console_has_its_own_door() {
     assert!(refused.message.contains(&house.http.to_string()), "{}", refused.message);
     let settings = ListenSettings { http: "here".into(), ..ListenSettings::default() };
     assert_eq!(Bound::bind(settings, &data).unwrap_err().code, "address_malformed");
-    let settings =
-        ListenSettings { http: "off".into(), https: "off".into(), ..ListenSettings::default() };
+    let settings = ListenSettings {
+        http: "off".into(),
+        https: "off".into(),
+        planb: "off".into(),
+        ..ListenSettings::default()
+    };
     assert_eq!(
         Bound::bind(settings, &house.data).unwrap_err().code,
         "address_in_use",

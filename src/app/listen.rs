@@ -5,13 +5,16 @@
 
 pub mod census;
 pub mod connection;
+mod holder;
 pub mod intake;
 pub mod machine;
 pub mod notify;
 pub mod pulse;
 pub mod settings;
+mod waiting;
 pub mod wire;
 
+use std::fmt;
 use std::fs;
 use std::future::Future;
 use std::io;
@@ -19,7 +22,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -31,12 +35,14 @@ use tokio_util::task::TaskTracker;
 pub use settings::ListenSettings;
 
 use crate::base::fault::Fault;
+use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::engines::tls::Tls;
 use crate::web::Peer;
 use crate::web::layers::Door;
 use census::{Census, Place};
 use connection::{Manner, Talk, converse};
+use waiting::{Ledger, Waiting};
 
 /// Connections that wait to be accepted.
 const BACKLOG: u32 = 1024;
@@ -80,11 +86,25 @@ pub struct Addresses {
     pub further: Vec<SocketAddr>,
 }
 
-/// Every address of the box, bound and not yet answering.
-#[derive(Debug)]
+impl Addresses {
+    fn enter(&mut self, role: Role, further: bool, address: SocketAddr) {
+        let slot = match role {
+            Role::Http if further => return self.further.push(address),
+            Role::Http => &mut self.http,
+            Role::Https => &mut self.https,
+            Role::PlanB => &mut self.planb,
+        };
+        *slot = Some(address);
+    }
+}
+
+/// Every address of the box, bound and not yet answering; some may be waited for.
 pub struct Bound {
     settings: ListenSettings,
     listeners: Vec<(Role, TcpListener)>,
+    waiting: Vec<Waiting>,
+    listening: CancellationToken,
+    health: Option<Health>,
     console: Option<(UnixListener, PathBuf)>,
     addresses: Addresses,
     addresses_file: PathBuf,
@@ -99,9 +119,18 @@ pub struct Doors {
     pub planb: Option<Door>,
 }
 
+impl fmt::Debug for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (had, waiting) = (&self.addresses, &self.waiting);
+        f.debug_struct("Bound").field("had", had).field("waiting", waiting).finish_non_exhaustive()
+    }
+}
+
 impl Bound {
     /// Binds every address of `settings` and the console's socket in `data`, and writes
-    /// `run/addresses.json`. Either all are bound or none is.
+    /// `run/addresses.json`. Either all are bound or none is; but Plan B's address, and with
+    /// [`ListenSettings::wait_for_addresses`] every address that another program holds, is tried
+    /// again while the box serves.
     /// It is called on a runtime, which the sockets belong to from then on.
     ///
     /// # Errors
@@ -109,6 +138,9 @@ impl Bound {
     pub fn bind(settings: ListenSettings, data: &DataFolder) -> Result<Self, Fault> {
         let mut bound = Self {
             listeners: Vec::new(),
+            waiting: Vec::new(),
+            listening: CancellationToken::new(),
+            health: None,
             console: None,
             addresses: Addresses::default(),
             addresses_file: data.addresses(),
@@ -119,10 +151,11 @@ impl Bound {
             (Role::Https, bound.settings.https.clone()),
             (Role::PlanB, bound.settings.planb.clone()),
         ];
-        let further =
-            bound.settings.further_http.clone().into_iter().map(|text| (Role::Http, text));
-        for (role, text) in wanted.into_iter().chain(further) {
-            bound.add(role, &text)?;
+        for (role, text) in wanted {
+            bound.add(role, false, &text)?;
+        }
+        for text in bound.settings.further_http.clone() {
+            bound.add(Role::Http, true, &text)?;
         }
         if bound.settings.console {
             bound.console = Some((bind_console(&data.socket())?, data.socket()));
@@ -134,27 +167,51 @@ impl Bound {
         Ok(bound)
     }
 
+    /// Lets `health` know which addresses are waited for.
+    #[must_use]
+    pub fn telling(mut self, health: Health) -> Self {
+        self.health = Some(health);
+        self
+    }
+
     /// Where the box listens.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    fn add(&mut self, role: Role, text: &str) -> Result<(), Fault> {
+    /// Where the box listens or will, once who holds an address lets it go.
+    pub fn expected(&self) -> Addresses {
+        let mut all = self.addresses.clone();
+        for one in &self.waiting {
+            all.enter(one.role, one.further, one.address);
+        }
+        all
+    }
+
+    /// Cancelled as soon as every address but Plan B's is had and served.
+    pub fn listening(&self) -> CancellationToken {
+        self.listening.clone()
+    }
+
+    fn add(&mut self, role: Role, further: bool, text: &str) -> Result<(), Fault> {
         if text.is_empty() || text == "off" {
             return Ok(());
         }
-        let listener = bind_one(role, text)?;
-        let address = listener.local_addr().map_err(|e| unusable(role, text, e))?;
-        let slot = match role {
-            Role::Http => &mut self.addresses.http,
-            Role::Https => &mut self.addresses.https,
-            Role::PlanB => &mut self.addresses.planb,
+        let listener = match bind_one(role, text) {
+            Ok(listener) => listener,
+            Err(fault) => {
+                let waits = match fault.code {
+                    "address_in_use" => role == Role::PlanB || self.settings.wait_for_addresses,
+                    "address_unusable" => role == Role::PlanB,
+                    _ => false,
+                };
+                let Some(address) = text.parse().ok().filter(|_| waits) else { return Err(fault) };
+                self.waiting.push(Waiting { role, further, text: text.to_owned(), address });
+                return Ok(());
+            }
         };
-        if slot.is_some() {
-            self.addresses.further.push(address);
-        } else {
-            *slot = Some(address);
-        }
+        let address = listener.local_addr().map_err(|e| unusable(role, text, e))?;
+        self.addresses.enter(role, further, address);
         self.listeners.push((role, listener));
         Ok(())
     }
@@ -164,16 +221,24 @@ impl Bound {
     ///
     /// Without `tls`, https addresses refuse every connection.
     pub async fn serve(self, doors: Doors, tls: Option<Tls>, stop: CancellationToken) {
+        let https_port = self.expected().https.map(|a| a.port());
+        let ledger = self.ledger();
         let settings = Arc::new(self.settings);
         let census = Census::new(&settings);
         let (tracker, cut) = (TaskTracker::new(), CancellationToken::new());
-        let https_port = self.addresses.https.map(|a| a.port());
         let hall = Hall { settings, census, tracker, stop, cut, tls, https_port };
         for (role, listener) in self.listeners {
-            let planb = doors.planb.clone().filter(|_| role == Role::PlanB);
-            let door = planb.unwrap_or_else(|| doors.main.clone());
             let loop_hall = hall.clone();
-            hall.go(loop_hall.accept_tcp(role, listener, door));
+            hall.go(loop_hall.accept_tcp(role, listener, doors.at(role)));
+        }
+        for waiting in self.waiting {
+            let (loop_hall, ledger, door) = (hall.clone(), ledger.clone(), doors.at(waiting.role));
+            hall.go(async move {
+                let had = loop_hall.unless_stopped(waiting.until_had(&ledger)).await;
+                if let Some(listener) = had {
+                    loop_hall.accept_tcp(waiting.role, listener, door).await;
+                }
+            });
         }
         let socket = self.console.map(|(listener, path)| {
             let (loop_hall, door) = (hall.clone(), doors.main.clone());
@@ -185,6 +250,32 @@ impl Bound {
         for file in socket.iter().chain([&self.addresses_file]) {
             let _ = fs::remove_file(file);
         }
+    }
+
+    /// What is had and what is open, as serving begins.
+    fn ledger(&self) -> Ledger {
+        let open = self.waiting.iter().filter(|one| one.role != Role::PlanB).count();
+        let ledger = Ledger {
+            addresses: Arc::new(Mutex::new(self.addresses.clone())),
+            file: self.addresses_file.clone(),
+            health: self.health.clone(),
+            open: Arc::new(AtomicUsize::new(open)),
+            listening: self.listening.clone(),
+        };
+        if open == 0 {
+            ledger.listening.cancel();
+        }
+        if let Some(address) = self.addresses.planb {
+            ledger.tell_planb(address);
+        }
+        ledger
+    }
+}
+
+impl Doors {
+    fn at(&self, role: Role) -> Door {
+        let planb = self.planb.clone().filter(|_| role == Role::PlanB);
+        planb.unwrap_or_else(|| self.main.clone())
     }
 }
 

@@ -3,10 +3,13 @@
 mod boot;
 pub mod commands;
 pub mod configuration;
+pub mod continuity;
 
 pub mod listen;
 pub mod logs;
+mod packing;
 mod people;
+pub mod replay;
 pub mod router;
 pub mod schema;
 pub mod settings;
@@ -32,6 +35,8 @@ use crate::domains::assistant::readers;
 use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
 use crate::domains::continuity::Continuity;
+use crate::domains::continuity::place::Place;
+use crate::domains::handover::Handover;
 use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
@@ -39,12 +44,14 @@ use crate::domains::identity::offboarding::Taken;
 use crate::domains::identity::records::USERS;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
-use crate::store::{Ground, Reader, Store};
+use crate::store::{Deed, Ground, Reader, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
 use configuration::Configuration;
+use self::continuity::Board;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
+use replay::Replay;
 use router::Desks;
 use settings::{Config, Settings};
 use system::System;
@@ -199,7 +206,23 @@ impl App {
             Ok(taken.into_iter().map(|(what, count)| Taken { what, count }).collect())
         }));
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
-        let continuity = Continuity::open(&data.planb(), &health);
+        let continuity = open_continuity(&config, world, &health, &store);
+        let handover = Handover::open(store.clone(), health.clone())?;
+        let replay = Replay::new(
+            continuity.place().clone(),
+            world.clock.clone(),
+            health.clone(),
+            handover.clone(),
+        );
+        let board = Board {
+            continuity: continuity.clone(),
+            packer: packing::packer(&continuity, world.clock.clone()),
+            handover: handover.clone(),
+            replay,
+            clock: world.clock.clone(),
+            store: store.clone(),
+            address: config.settings.listen.planb.clone(),
+        };
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -209,6 +232,8 @@ impl App {
             assistant,
             thinking,
             continuity,
+            handover,
+            board,
             configuration,
             activity,
         };
@@ -222,7 +247,8 @@ impl App {
 
     /// Binds, starts the tasks, serves until `stop`, then closes within five seconds.
     ///
-    /// `ready` hears the addresses and the set-up link, if one is needed, once requests are answered.
+    /// `ready` hears the addresses, those that are still waited for too, and the set-up link, if one
+    /// is needed, once requests are answered.
     ///
     /// # Errors
     /// `address_in_use` and what else keeps the box from listening.
@@ -231,8 +257,9 @@ impl App {
         stop: impl Future<Output = ()>,
         ready: impl FnOnce(&listen::Addresses, Option<&str>),
     ) -> Result<(), Fault> {
-        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?;
-        let addresses = bound.addresses().clone();
+        let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?
+            .telling(self.health.clone());
+        let addresses = bound.expected();
         let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
         let link = self.setup_link(&addresses)?;
         work::start(
@@ -247,9 +274,13 @@ impl App {
             health.of("store").is_none_or(|r| r.level != crate::base::health::Level::Failed)
         })?;
         let token = tokio_util::sync::CancellationToken::new();
+        let listening = bound.listening();
         let serving =
             bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
-        notify::ready();
+        self.tasks.future("ready", async move {
+            listening.cancelled().await;
+            notify::ready();
+        });
         ready(&addresses, link.as_deref());
         tokio::pin!(serving);
         let mut began = Instant::now();
@@ -261,6 +292,7 @@ impl App {
                 // What is under way at the door drains while the tasks come to their ends.
                 self.desks.assistant.wind_down();
                 self.desks.thinking.wind_down();
+                self.desks.continuity.wind_down();
                 self.desks.hub.close();
                 token.cancel();
                 serving.await;
@@ -378,6 +410,25 @@ fn open_assistant(
         world.program.clone(),
         thorough,
     )
+}
+
+/// Plan B's desk, whose deeds the main program writes into its journal.
+fn open_continuity(config: &Config, world: &World, health: &Health, store: &Store) -> Continuity {
+    let place = Place::at(config.data.planb());
+    let settings = &config.settings.continuity;
+    let desk = Continuity::open(&place, settings, world.clock.clone(), health.clone());
+    let store = store.clone();
+    desk.on_deed(Arc::new(move |caller, done| {
+        let deed = Deed {
+            deed: done.deed,
+            object: done.object,
+            before: done.before,
+            after: done.after,
+        };
+        let caller = caller.clone();
+        store.write(move |tx| tx.journal(&caller, deed))
+    }));
+    desk
 }
 
 fn open_tls(

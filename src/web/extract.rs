@@ -276,7 +276,8 @@ fn is_json(content_type: Option<&[u8]>) -> bool {
             && essence.ends_with(b"+json"))
 }
 
-fn buffering(refused: &BytesRejection) -> Fault {
+/// Why a body could not be buffered, for handlers that read its bytes themselves.
+pub fn buffering(refused: &BytesRejection) -> Fault {
     if refused.status() == StatusCode::PAYLOAD_TOO_LARGE {
         too_large()
     } else {

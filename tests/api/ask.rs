@@ -225,6 +225,7 @@ impl House {
         let settings = ListenSettings {
             http: "127.0.0.1:0".into(),
             https: "off".into(),
+            planb: "off".into(),
             console: false,
             ..ListenSettings::default()
         };

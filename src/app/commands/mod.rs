@@ -15,6 +15,7 @@ mod serve;
 mod setup;
 mod show;
 mod user;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +90,11 @@ struct Place {
 
 impl Place {
     fn config(&self) -> Result<Config, Fault> {
+        Config::read(self.data.clone(), &self.overrides()?)
+    }
+
+    /// The settings that flags give.
+    fn overrides(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
         let named = [
             ("models.folder", self.models.as_ref().map(|p| p.display().to_string())),
@@ -107,7 +113,7 @@ impl Place {
             })?;
             flags.push((key.trim().to_owned(), value.to_owned()));
         }
-        Config::read(self.data.clone(), &flags)
+        Ok(flags)
     }
 }
 
@@ -115,6 +121,8 @@ impl Place {
 enum Verb {
     /// Run the box until it is told to stop
     Serve(serve::Flags),
+    /// Run the box and keep it running; Plan B stands in while it is away
+    Watchdog(watchdog::Flags),
     /// Set the box up without a browser; repeatable without harm
     Setup(setup::Flags),
     /// Show the one-time set-up link again
@@ -197,6 +205,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
+            Verb::Watchdog(flags) => watchdog::run(place, flags),
             Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),

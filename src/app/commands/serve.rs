@@ -20,11 +20,15 @@ pub(super) struct Flags {
     /// Log JSON lines to the terminal
     #[arg(long)]
     log_json: bool,
+    /// Wait for addresses that another program holds: the watchdog starts the box so
+    #[arg(long, hide = true)]
+    wait_for_addresses: bool,
 }
 
 pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let mut config = place.config()?;
     config.settings.log.json |= flags.log_json;
+    config.settings.listen.wait_for_addresses = flags.wait_for_addresses;
     config.data.create().map_err(|e| {
         Fault::unavailable(
             "folder_unusable",

@@ -43,6 +43,10 @@ pub struct ListenSettings {
     pub header_bytes: usize,
     /// The most headers of one request. Default 64.
     pub headers: usize,
+    /// Whether an address that another program holds is waited for. No setting of a site: it goes
+    /// with being started by the watchdog, whose Plan B holds the addresses until the box is back.
+    #[serde(skip)]
+    pub wait_for_addresses: bool,
 }
 
 impl Default for ListenSettings {
@@ -50,7 +54,7 @@ impl Default for ListenSettings {
         Self {
             http: "127.0.0.1:8000".into(),
             https: "0.0.0.0:8443".into(),
-            planb: "off".into(),
+            planb: "127.0.0.1:5055".into(),
             further_http: Vec::new(),
             http_lan: false,
             console: true,
@@ -66,6 +70,7 @@ impl Default for ListenSettings {
             floor_grace_seconds: 10,
             header_bytes: 16 * 1024,
             headers: 64,
+            wait_for_addresses: false,
         }
     }
 }

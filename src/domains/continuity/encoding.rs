@@ -78,6 +78,11 @@ pub fn encode(bytes: &[u8]) -> String {
     CLEAN.encode(bytes)
 }
 
+/// Appends base64 of these bytes to `out`, as [`encode`] writes it.
+pub fn encode_into(bytes: &[u8], out: &mut String) {
+    CLEAN.encode_string(bytes, out);
+}
+
 /// What `binascii.a2b_base64` does without `strict_mode` (`CPython` 3.11, `Modules/binascii.c`): strangers
 /// are skipped, padding counts only where a group could end, and ends the reading when it is complete.
 fn as_python(text: &str, out: &mut Vec<u8>) -> Result<(), Base64Error> {

@@ -1,12 +1,44 @@
 //! What is written down while the main program is away: one fsynced, hash-linked file a run.
 
+mod reading;
+mod writing;
+
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::base::clock::Moment;
 use crate::base::id::Id;
 
-/// Who wrote an entry.
+pub use reading::{Damage, Follower, OutboxFile, archive, archived, forget_archived, waiting};
+pub use writing::Outbox;
+
+/// The longest line of a file, bytes.
+pub const ENTRY_MAX: usize = 64 * 1024;
+/// Entries of one file; a further one begins the next file.
+pub const ENTRIES_MAX: u64 = 50_000;
+/// The ending of a file's name.
+const ENDING: &str = "jsonl";
+/// Where files go that were taken whole, below the outbox.
+const DONE: &str = "done";
+/// What stands before an entry's hash in its line: the hash is over everything in front of this.
+const BEFORE_HASH: &[u8] = b",\"hash\":\"";
+
+/// The first line of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// The file's name.
+    pub file: Id,
+    /// Who wrote it: the node's id, hexadecimal.
+    pub node_id: String,
+    /// When its first entry came.
+    pub begun_at: Moment,
+    /// The pack that was shown; 0 for none.
+    pub pack_generation: u64,
+}
+
+/// Who wrote an entry.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Author {
     /// The name of a person, a kiosk, or `planb` for whoever holds the key.
     pub name: String,
@@ -48,6 +80,11 @@ pub struct Entry {
     pub retry_key: Option<String>,
     /// The hash of the entry before; of the file's head for the first.
     pub previous: String,
-    /// SHA-256 over this entry without this field, hexadecimal.
+    /// SHA-256 over the bytes of the line in front of `,"hash":`, hexadecimal.
     pub hash: String,
+}
+
+/// SHA-256, hexadecimal.
+fn hash(bytes: &[u8]) -> String {
+    HEXLOWER.encode(&Sha256::digest(bytes))
 }

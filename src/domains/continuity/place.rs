@@ -34,7 +34,7 @@ impl Place {
     pub fn create(&self) -> io::Result<()> {
         for folder in [self.root.clone(), self.backups(), self.pack(), self.outbox(), self.drills()]
         {
-            fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)?;
+            make_folder(&folder)?;
         }
         Ok(())
     }
@@ -128,4 +128,12 @@ impl Place {
     pub fn watchdog_lock(&self) -> PathBuf {
         self.root.join("watchdog.lock")
     }
+}
+
+/// Creates a folder for its owner only, with those above it that are missing.
+///
+/// # Errors
+/// What the file system says.
+pub(in crate::domains::continuity) fn make_folder(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
 }
