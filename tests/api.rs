@@ -14,6 +14,7 @@ mod models;
 mod openai;
 mod papers;
 mod people;
+mod planb;
 mod rights;
 mod searches;
 mod second_factor;

@@ -10,6 +10,7 @@ mod doctor;
 pub mod eval;
 mod model;
 pub mod openapi;
+mod planb_key;
 mod search;
 mod serve;
 mod setup;
@@ -153,6 +154,14 @@ enum Verb {
         #[command(subcommand)]
         verb: audit::Verb,
     },
+    /// Plan B: its keys
+    Planb {
+        /// The original's layout: keys lie in `.runtime/` below this folder
+        #[arg(long, global = true, value_name = "DIR")]
+        base_dir: Option<PathBuf>,
+        #[command(subcommand)]
+        verb: planb_key::Verb,
+    },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
@@ -215,6 +224,7 @@ impl Line {
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
             Verb::Audit { verb } => audit::run(place, verb),
+            Verb::Planb { base_dir, verb } => planb_key::run(place, base_dir, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),
