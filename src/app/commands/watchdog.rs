@@ -126,12 +126,10 @@ fn folder(place: &Place, flags: &Flags) -> Result<Folder, Fault> {
 fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     let (config, wrong) = config(place)?;
     let folder = folder(place, flags)?;
-    let made = config.data.create().and_then(|()| folder.create());
     if base_dir(place, flags)?.is_none() {
-        made.map_err(|e| unusable(config.data.root(), &e))?;
-    } else {
-        folder.create().map_err(|e| unusable(folder.root(), &e))?;
+        config.data.create().map_err(|e| unusable(config.data.root(), &e))?;
     }
+    folder.create().map_err(|e| unusable(folder.root(), &e))?;
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let tasks = Tasks::new(Health::new(clock.clone()));
     let mut log = config.settings.log.clone();
@@ -141,7 +139,14 @@ fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     if let Some(wrong) = wrong {
         tracing::error!("the settings file is passed over until it is mended: {wrong}");
     }
-    let _lock = Lock::take(&folder)?;
+    let _lock = match Lock::take(&folder) {
+        // A disk that takes no writes any more is a reason to watch, not to stay away.
+        Err(fault) if fault.kind == Kind::Broken => {
+            tracing::error!("nobody will see that this watchdog lives: {fault}");
+            None
+        }
+        lock => Some(lock?),
+    };
     let plan = plan(place, flags, &config, folder.clone())?;
     if flags.target.is_empty() && UnixStream::connect(config.data.socket()).is_ok() {
         let words = format!("A box runs in {} already.", config.data.root().display());
