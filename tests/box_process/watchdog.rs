@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -286,6 +287,51 @@ fn a_watchdog_that_is_killed_takes_everything_with_it() {
     watch.child.kill().unwrap();
     watch.child.wait().unwrap();
     until("Plan B to be gone", || is_gone(planb.into()).then_some(()));
+}
+
+#[test]
+fn the_service_manager_hears_of_the_watchdog_alone() {
+    let place = Place::new();
+    let socket = place.folder.path().join("notify");
+    let manager = UnixDatagram::bind(&socket).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let http = free().to_string();
+    let mut child = Ends(
+        place
+            .command(&["watchdog", "--http", &http])
+            .env("NOTIFY_SOCKET", &socket)
+            .env("WATCHDOG_USEC", "600000")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
+    let told = |wanted: &str| {
+        let mut all = String::new();
+        let mut bytes = [0; 4096];
+        while !all.contains(wanted) {
+            let length = manager.recv(&mut bytes).unwrap();
+            all += &String::from_utf8_lossy(&bytes[..length]);
+            all.push('\n');
+        }
+        all
+    };
+    let before = told("READY=1");
+    assert!(before.contains("EXTEND_TIMEOUT_USEC="), "{before}");
+    assert!(before.contains("STATUS=the main program is well"), "{before}");
+    told("WATCHDOG=1");
+    // A box that is stopped at its own request would say so here too.
+    signal_to(child.0.id(), "-TERM");
+    told("STATUS=ending");
+    assert_eq!(end_of(&mut child.0).code(), Some(0));
+    manager.set_nonblocking(true).unwrap();
+    let mut rest = String::new();
+    let mut bytes = [0; 4096];
+    while let Ok(length) = manager.recv(&mut bytes) {
+        rest += &String::from_utf8_lossy(&bytes[..length]);
+    }
+    assert!(rest.contains("STOPPING=1") && !rest.contains("READY=1"), "{rest}");
 }
 
 #[test]

@@ -81,12 +81,12 @@ enum Verb {
     },
 }
 
-pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     match &flags.verb {
-        None => watch(place, &flags),
-        Some(Verb::Status) => status(&folder(place, &flags)?, place.json),
+        None => watch(place, flags),
+        Some(Verb::Status) => status(&folder(place, flags)?, place.json),
         Some(Verb::Drill { seconds }) => {
-            ask_for_drill(&folder(place, &flags)?, *seconds, place.json)
+            ask_for_drill(&folder(place, flags)?, *seconds, place.json)
         }
     }
 }
@@ -200,6 +200,7 @@ fn plan(place: &Place, flags: &Flags, config: &Config, folder: Folder) -> Result
     };
     Ok(Plan {
         program,
+        told_as: told_as(&main, own),
         main,
         planb,
         main_probe,
@@ -254,6 +255,20 @@ fn own_recipe(program: &Path, verb: &[&str], place: &Place, flags: &Flags) -> Re
         words.push("--log-json".into());
     }
     Recipe { words, ..Recipe::default() }
+}
+
+/// A command as it may be told: what `--set` gives may be a secret.
+fn told_as(recipe: &Recipe, own: bool) -> Vec<String> {
+    let mut words: Vec<String> =
+        recipe.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut is_setting = false;
+    for word in words.iter_mut().filter(|_| own) {
+        if is_setting && let Some((key, _)) = word.split_once('=') {
+            *word = format!("{key}=***");
+        }
+        is_setting = word == "--set";
+    }
+    words
 }
 
 /// Plan B in a base directory.
@@ -395,6 +410,16 @@ mod tests {
         for wrong in ["https://a/", "a:80", "http://", "http:///x", "http://a b/", "http://u@h/"] {
             assert_eq!(at(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_set_is_not_told() {
+        let words = ["ilot", "serve", "--set", "mail.password=hush", "--http", "a=b", "--set", "x"];
+        let words = words.map(OsString::from).to_vec();
+        let recipe = Recipe { words, ..Recipe::default() };
+        let told = told_as(&recipe, true).join(" ");
+        assert_eq!(told, "ilot serve --set mail.password=*** --http a=b --set x");
+        assert!(told_as(&recipe, false).contains(&"mail.password=hush".to_owned()));
     }
 
     #[test]

@@ -68,6 +68,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// The main program.
     pub main: Recipe,
+    /// The main program's command as it is told and written down.
+    pub told_as: Vec<String>,
     /// Plan B.
     pub planb: Recipe,
     /// How the main program is asked; none when it is well while it lives.
@@ -166,13 +168,12 @@ impl Keeper {
         let mut rules = Rules::of(&plan.settings);
         rules.main_asked = plan.main_probe.is_some();
         rules.planb_asked = plan.planb_probe.is_some();
-        let target = plan.main.words.iter().map(|word| word.to_string_lossy().into_owned());
         Self {
             machine: Machine::new(rules, clock.since_boot()),
             identity: Identity {
                 pid: std::process::id(),
                 began_at: clock.now(),
-                target: target.collect(),
+                target: plan.told_as.clone(),
             },
             plan,
             clock,
