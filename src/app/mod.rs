@@ -3,10 +3,13 @@
 mod boot;
 pub mod commands;
 pub mod configuration;
+pub mod continuity;
 
 pub mod listen;
 pub mod logs;
+mod packing;
 mod people;
+pub mod replay;
 pub mod router;
 pub mod schema;
 pub mod settings;
@@ -31,7 +34,9 @@ use crate::domains::activity::Activity;
 use crate::domains::assistant::readers;
 use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
-use crate::domains::continuity::{self, Continuity};
+use crate::domains::continuity::Continuity;
+use crate::domains::continuity::place::Place;
+use crate::domains::handover::Handover;
 use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
@@ -44,7 +49,9 @@ use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
 use configuration::Configuration;
+use self::continuity::Board;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
+use replay::Replay;
 use router::Desks;
 use settings::{Config, Settings};
 use system::System;
@@ -200,6 +207,22 @@ impl App {
         }));
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = open_continuity(&config, world, &health, &store);
+        let handover = Handover::open(store.clone(), health.clone())?;
+        let replay = Replay::new(
+            continuity.place().clone(),
+            world.clock.clone(),
+            health.clone(),
+            handover.clone(),
+        );
+        let board = Board {
+            continuity: continuity.clone(),
+            packer: packing::packer(&continuity, world.clock.clone()),
+            handover: handover.clone(),
+            replay,
+            clock: world.clock.clone(),
+            store: store.clone(),
+            address: config.settings.listen.planb.clone(),
+        };
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -209,6 +232,8 @@ impl App {
             assistant,
             thinking,
             continuity,
+            handover,
+            board,
             configuration,
             activity,
         };
@@ -389,7 +414,7 @@ fn open_assistant(
 
 /// Plan B's desk, whose deeds the main program writes into its journal.
 fn open_continuity(config: &Config, world: &World, health: &Health, store: &Store) -> Continuity {
-    let place = continuity::place::Place::at(config.data.planb());
+    let place = Place::at(config.data.planb());
     let settings = &config.settings.continuity;
     let desk = Continuity::open(&place, settings, world.clock.clone(), health.clone());
     let store = store.clone();

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::configuration::{self, Configuration};
+use super::continuity::{self as board, Board};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
@@ -15,6 +16,7 @@ use crate::domains::assistant::routes::Lines;
 use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
+use crate::domains::handover::Handover;
 use crate::domains::identity::live::Live;
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
@@ -41,6 +43,10 @@ pub struct Desks {
     pub thinking: Thinking,
     /// Plan B.
     pub continuity: Continuity,
+    /// What was written down while the box was away.
+    pub handover: Handover,
+    /// Both of them on one page.
+    pub board: Board,
     /// The settings, to be shown.
     pub configuration: Configuration,
     /// The journal.
@@ -63,6 +69,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
         .merge(continuity::routes::api(desks.continuity.clone()))
+        .merge(board::routes(desks.board.clone()))
 }
 
 /// What the assistant's open lines lean on: who asks, and what ends them.

@@ -1,8 +1,15 @@
 //! Periodic tasks and reactions between domains: one line each.
+//!
+//! A domain joins Plan B by two lines in [`continuity`]: a source of what the pack shows and knows
+//! (`packer.add("planning", …)`, a [`Source`](crate::domains::continuity::pack::part::Source) that reads
+//! the domain's desk as a task), and for each kind of entry that people or doors write down meanwhile a
+//! taker (`handover.on("punch", …)`, a [`Taker`](crate::domains::handover::Taker) that writes within the
+//! transaction it is given). Entries of a kind that nobody takes are kept, and offered once somebody does.
 
 use std::time::Duration;
 
 use super::names;
+use super::packing;
 use super::router::Desks;
 use super::settings::Settings;
 use crate::base::fault::Fault;
@@ -16,6 +23,12 @@ const PRUNE_EVERY: Duration = Duration::from_mins(10);
 const RENEW_EVERY: Duration = Duration::from_mins(1);
 /// How often samples of the histograms are folded, so that they do not pile up.
 const TEND_EVERY: Duration = Duration::from_secs(5);
+
+/// How often Plan B's outbox is looked into.
+const REPLAY_EVERY: Duration = Duration::from_secs(2);
+/// How often the pack's age is looked at, and how long after its making begins.
+const PACK_AGE_EVERY: Duration = Duration::from_secs(50);
+const PACK_AGE_AFTER: Duration = Duration::from_secs(10);
 
 /// Starts everything that runs by itself.
 ///
@@ -39,9 +52,32 @@ pub(super) fn start(
         meters.tend();
         Ok(())
     })?;
+    continuity(desks, tasks, settings)?;
     if let Some(tls) = tls.cloned() {
         let settings = settings.clone();
         tasks.every("certificate", RENEW_EVERY, move |_| tls.renew(&names(&settings)).map(drop))?;
     }
+    Ok(())
+}
+
+/// What the pack is made of, who takes what Plan B wrote down, and the tasks that see to both.
+fn continuity(desks: &Desks, tasks: &Tasks, settings: &Settings) -> Result<(), Fault> {
+    let board = &desks.board;
+    if let Some(packer) = &board.packer {
+        packer.add("identity", packing::identity(desks.identity.clone()));
+        packer.add("documents", packing::documents(desks.assistant.clone()));
+        packer.start(tasks, &desks.system.health)?;
+        let (packer, settings) = (packer.clone(), settings.continuity.clone());
+        let (clock, health) = (desks.system.clock.clone(), desks.system.health.clone());
+        tasks.every("pack-age", PACK_AGE_EVERY, move |handle| {
+            // The first pack is being made.
+            if handle.pause(PACK_AGE_AFTER) {
+                packing::tell_age(&packer, &settings, clock.now(), &health);
+            }
+            Ok(())
+        })?;
+    }
+    let replay = board.replay.clone();
+    tasks.every("replay", REPLAY_EVERY, move |_| replay.turn())?;
     Ok(())
 }
