@@ -214,7 +214,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
-            Verb::Watchdog(flags) => watchdog::run(place, flags),
+            Verb::Watchdog(flags) => watchdog::run(place, &flags),
             Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),
