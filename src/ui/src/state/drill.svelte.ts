@@ -55,9 +55,11 @@ class Watch {
     this.again();
   }
 
+  /** Follows no longer; the proof stays known. */
   forget(): void {
     clearTimeout(this.timer);
     this.id = null;
+    this.step = "asked";
   }
 
   private again(): void {
