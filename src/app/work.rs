@@ -6,6 +6,7 @@
 //! taker (`handover.on("punch", …)`, a [`Taker`](crate::domains::handover::Taker) that writes within the
 //! transaction it is given). Entries of a kind that nobody takes are kept, and offered once somebody does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::names;
@@ -14,6 +15,11 @@ use super::router::Desks;
 use super::settings::Settings;
 use crate::base::fault::Fault;
 use crate::base::tasks::Tasks;
+use crate::domains::assistant::readers;
+use crate::domains::assistant::thinking::Thinking;
+use crate::domains::identity::Identity;
+use crate::domains::identity::guards::Reach;
+use crate::domains::identity::offboarding::Taken;
 use crate::engines::tls::Tls;
 use crate::store::Store;
 
@@ -29,6 +35,18 @@ const REPLAY_EVERY: Duration = Duration::from_secs(2);
 /// How often the pack's age is looked at, and how long after its making begins.
 const PACK_AGE_EVERY: Duration = Duration::from_secs(50);
 const PACK_AGE_AFTER: Duration = Duration::from_secs(10);
+
+/// Lets domains hear of one another: what one decides, another may have to allow or to follow.
+pub(super) fn introduce(identity: &Identity) {
+    identity.on_reach(Arc::new(|tx, caller, reach| match reach {
+        Reach::Role(role) => readers::may_let_in(tx, caller, Some(role), None),
+        Reach::User(user) => readers::may_let_in(tx, caller, None, Some(*user)),
+    }));
+    identity.on_offboarding(Arc::new(|tx, caller, user, apply| {
+        let taken = Thinking::forget_user(tx, caller, user, apply)?;
+        Ok(taken.into_iter().map(|(what, count)| Taken { what, count }).collect())
+    }));
+}
 
 /// Starts everything that runs by itself.
 ///
