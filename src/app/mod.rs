@@ -1,9 +1,9 @@
 //! Opens, listens, closes; the only place where domains meet.
 
+pub mod board;
 mod boot;
 pub mod commands;
 pub mod configuration;
-pub mod continuity;
 
 pub mod listen;
 pub mod logs;
@@ -49,7 +49,7 @@ use crate::web::hub::Hub;
 use crate::web::meters::Meters;
 use boot::{Boot, Stage};
 use configuration::Configuration;
-use self::continuity::Board;
+use board::Board;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
 use replay::Replay;
 use router::Desks;
@@ -237,6 +237,7 @@ impl App {
             configuration,
             activity,
         };
+        work::join(&desks);
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
