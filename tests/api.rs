@@ -15,6 +15,7 @@ mod models;
 mod openai;
 mod papers;
 mod people;
+mod planb;
 mod rights;
 mod searches;
 mod second_factor;

@@ -961,6 +961,49 @@ fn of_continuity() -> Vec<Case> {
     ]
 }
 
+fn of_plan_b() -> Vec<Case> {
+    let sees = |path: &str| case(Open::Holders("use_continuity"), get(path), 200);
+    let seals = |path: &str, body: Value| {
+        case(Open::Holders("seal_continuity"), post(path, &body), 200)
+    };
+    let relays = |path: &str, body: Value, status: u16| {
+        case(Open::Holders("relay_continuity"), post(path, &body), status)
+    };
+    let manages = |path: &str, body: Value| {
+        case(Open::Holders("manage_continuity"), post(path, &body), 200)
+    };
+    // What these take that makes no sense has its own chapter: their bodies are read as leniently as the
+    // original reads them.
+    vec![
+        sees("/ping").of("get", "/ping").with(json!({"status": "ok"})),
+        sees("/status").of("get", "/status"),
+        sees("/role").of("get", "/role"),
+        manages("/role", json!({"role": "server"}))
+            .of("post", "/role")
+            .with(json!({"role": "server"})),
+        manages("/token/rotate", json!({})).of("post", "/token/rotate"),
+        seals("/crypto/encrypt", json!({"plaintext_b64": "aGk="})).of("post", "/crypto/encrypt"),
+        case(Open::Holders("seal_continuity"), post("/crypto/decrypt", &json!({})), 400)
+            .of("post", "/crypto/decrypt")
+            .with(json!({"error": "decrypt_failed"})),
+        seals("/packet/serialize", json!({"packet_type": 7})).of("post", "/packet/serialize"),
+        case(Open::Holders("seal_continuity"), post("/packet/deserialize", &json!({})), 400)
+            .of("post", "/packet/deserialize")
+            .with(json!({"error": "deserialize_failed"})),
+        sees("/packet/types").of("get", "/packet/types").with(json!({"ACK": 7})),
+        sees("/tcp/status").of("get", "/tcp/status").with(json!({"running": false})),
+        relays("/tcp/send", json!({}), 400)
+            .of("post", "/tcp/send")
+            .with(json!({"error": "invalid_target"})),
+        relays("/tcp/start", json!({}), 200)
+            .of("post", "/tcp/start")
+            .with(json!({"running": true, "host": "127.0.0.1"})),
+        relays("/tcp/stop", json!({}), 200)
+            .of("post", "/tcp/stop")
+            .with(json!({"running": false})),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     [
         of_the_box(),
@@ -983,6 +1026,7 @@ fn cases() -> Vec<Case> {
         of_answers(),
         of_history_and_prompts(),
         of_continuity(),
+        of_plan_b(),
     ]
     .into_iter()
     .flatten()

@@ -10,11 +10,13 @@ mod doctor;
 pub mod eval;
 mod model;
 pub mod openapi;
+mod planb_key;
 mod search;
 mod serve;
 mod setup;
 mod show;
 mod user;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -89,6 +91,11 @@ struct Place {
 
 impl Place {
     fn config(&self) -> Result<Config, Fault> {
+        Config::read(self.data.clone(), &self.overrides()?)
+    }
+
+    /// The settings that flags give.
+    fn overrides(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
         let named = [
             ("models.folder", self.models.as_ref().map(|p| p.display().to_string())),
@@ -107,7 +114,7 @@ impl Place {
             })?;
             flags.push((key.trim().to_owned(), value.to_owned()));
         }
-        Config::read(self.data.clone(), &flags)
+        Ok(flags)
     }
 }
 
@@ -115,6 +122,8 @@ impl Place {
 enum Verb {
     /// Run the box until it is told to stop
     Serve(serve::Flags),
+    /// Run the box and keep it running; Plan B stands in while it is away
+    Watchdog(watchdog::Flags),
     /// Set the box up without a browser; repeatable without harm
     Setup(setup::Flags),
     /// Show the one-time set-up link again
@@ -144,6 +153,14 @@ enum Verb {
     Audit {
         #[command(subcommand)]
         verb: audit::Verb,
+    },
+    /// Plan B: its keys
+    Planb {
+        /// The original's layout: keys lie in `.runtime/` below this folder
+        #[arg(long, global = true, value_name = "DIR")]
+        base_dir: Option<PathBuf>,
+        #[command(subcommand)]
+        verb: planb_key::Verb,
     },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
@@ -197,6 +214,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
+            Verb::Watchdog(flags) => watchdog::run(place, &flags),
             Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),
@@ -206,6 +224,7 @@ impl Line {
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
             Verb::Audit { verb } => audit::run(place, verb),
+            Verb::Planb { base_dir, verb } => planb_key::run(place, base_dir, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),

@@ -8,7 +8,9 @@ pub mod keys;
 pub mod node;
 pub mod outbox;
 pub mod pack;
+pub mod people;
 pub mod packets;
+pub mod pages;
 mod parts;
 pub mod place;
 pub mod relay;
@@ -16,6 +18,9 @@ pub mod role;
 pub mod routes;
 pub mod sealing;
 pub mod settings;
+#[cfg(test)]
+mod vectors;
+pub mod standing;
 pub mod verbs;
 pub mod watchdog;
 

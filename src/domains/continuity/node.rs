@@ -124,3 +124,65 @@ fn damaged(code: &'static str, path: &Path, wanted: &str) -> Fault {
         ),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_node_stays_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::of_base_dir(folder.path());
+        let (node, again) = (Node::open(&place).unwrap(), Node::open(&place).unwrap());
+        assert_eq!((node.id(), node.public()), (again.id(), again.public()));
+        assert_eq!(node.id(), id_of(&node.public()));
+        assert_eq!(node.name(), HEXLOWER.encode(&node.id()));
+        assert_eq!(node.name().len(), 64);
+        let signature = node.sign(b"the pack").unwrap();
+        assert!(again.verify(b"the pack", &signature));
+        assert!(!again.verify(b"the pacK", &signature));
+        let mac = node.mac(b"covered").unwrap();
+        assert!(again.mac_is(b"covered", &mac).unwrap());
+        assert!(!again.mac_is(b"coverec", &mac).unwrap());
+        assert!(!again.mac_is(b"covered", &mac[1..]).unwrap());
+        for path in [place.node_key(), place.hmac_key()] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let other = Node::open(&Place::at(folder.path().join("other"))).unwrap();
+        assert_ne!(node.id(), other.id());
+        assert!(!other.mac_is(b"covered", &mac).unwrap());
+        assert!(!format!("{node:?}").contains(&HEXLOWER.encode(node.hmac.as_slice())));
+    }
+
+    #[test]
+    fn a_damaged_key_is_named_and_left_alone() {
+        for (code, path) in [
+            ("node_key_damaged", Place::node_key as fn(&Place) -> _),
+            ("hmac_key_damaged", Place::hmac_key),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::at(folder.path().join("planb"));
+            Node::open(&place).unwrap();
+            for damage in [vec![], vec![1; 31], vec![1; 33]] {
+                fs::write(path(&place), &damage).unwrap();
+                assert_eq!(Node::open(&place).unwrap_err().code, code);
+                assert_eq!(fs::read(path(&place)).unwrap(), damage);
+            }
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_one_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path().join("planb"));
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let opening: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| Node::open(&place).unwrap().id())).collect();
+            opening.into_iter().map(|id| id.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]));
+    }
+}

@@ -79,7 +79,6 @@ struct Gathered {
     left_out: BTreeSet<LeftOut>,
     paper_bytes: u64,
     section_ids: BTreeSet<String>,
-    failing: Vec<(&'static str, String)>,
 }
 
 impl Packer {
@@ -192,7 +191,6 @@ impl Inside {
                 Ok(part) => self.take(&mut gathered, name, part, whole)?,
                 Err(fault) => {
                     tracing::warn!(source = name, "a source of the pack fails: {fault}");
-                    gathered.failing.push((name, fault.message));
                     if let Some(pack) = before {
                         keep(&mut gathered, name, pack);
                     }
@@ -385,8 +383,6 @@ fn keep(gathered: &mut Gathered, name: &str, pack: &Pack) {
         gathered.paper_bytes += paper.bytes;
         gathered.papers.push(paper.clone());
     }
-    let of_it = |out: &&LeftOut| pack.papers().iter().all(|paper| paper.name != out.name);
-    gathered.left_out.extend(pack.left_out().iter().filter(of_it).cloned());
 }
 
 fn leave(gathered: &mut Gathered, name: &str, why: &str) {

@@ -1,8 +1,11 @@
 //! Plan B's door: the recogniser of its client, who may come near, and the routes.
 
+mod entries;
 mod given;
+mod pages;
 pub mod seed;
 pub mod shapes;
+mod visit;
 
 use std::future::ready;
 
@@ -17,7 +20,9 @@ use crate::base::caller::{Caller, Who};
 use crate::base::fault::Fault;
 use crate::web::recognition::Recognised;
 use crate::web::{Json, Peer, WebFault, limits};
+pub use pages::{away, marked, standing_routes};
 use shapes::HealthAnswer;
+pub use visit::recognise_all;
 
 /// First parts of Plan B's paths, whose faults say their code in `error` (plan-b.md §1.1).
 pub const TERSE: &[&str] = &["status", "role", "token", "crypto", "packet", "tcp", "ping"];

@@ -90,19 +90,19 @@ impl<'q> Question<'q> {
     ) -> io::Result<Answer> {
         // To HTTP/1.0 nobody answers in chunks: the end of the stream is the end of the answer.
         let mut head = format!("{} {} HTTP/1.0\r\nhost: {host}\r\n", self.method, self.path);
-        if !self.body.is_empty() {
-            let length = self.body.len();
-            head.push_str(&format!("content-type: application/json\r\ncontent-length: {length}\r\n"));
-        }
-        for (name, value) in self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+        let length = self.body.len().to_string();
+        let of_body = [("content-type", "application/json"), ("content-length", length.as_str())];
+        let of_body = if self.body.is_empty() { &[][..] } else { &of_body };
+        for (name, value) in of_body.iter().chain(self.headers) {
+            head.extend([*name, ": ", *value, "\r\n"]);
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(self.body).await?;
         let mut bytes = Vec::new();
         stream.take(ANSWER_MAX).read_to_end(&mut bytes).await?;
-        read(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP was answered"))
+        read(&bytes)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no HTTP was answered"))
     }
 }
 
@@ -136,7 +136,9 @@ mod tests {
         assert_eq!((good.status, good.body.as_slice()), (200, &b"ok"[..]));
         let open = read(b"HTTP/1.0 503 no\r\n\r\n{}").unwrap();
         assert_eq!((open.status, open.is_good(), open.json()), (503, false, serde_json::json!({})));
-        for nonsense in [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"] {
+        for nonsense in
+            [&b""[..], b"HTTP/1.1 200 OK\r\n", b"SSH-2.0\r\n\r\n", b"HTTP/1.1 x\r\n\r\n"]
+        {
             assert_eq!(read(nonsense), None, "{nonsense:?}");
         }
     }

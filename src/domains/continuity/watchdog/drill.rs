@@ -1,5 +1,6 @@
 //! Drills: asked for in a file, held by the watchdog, proved in a signed file.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -54,7 +55,8 @@ pub fn wish(place: &Place, clock: &dyn Clock, seconds: u64, by: &str) -> Result<
         Some(Phase::Healthy) => {
             let at = clock.now();
             let wish = DrillWish { id: Id::new(at), seconds, by: by.to_owned(), at };
-            let bytes = serde_json::to_vec(&wish).map_err(|e| Fault::broken("writing a wish", e))?;
+            let bytes =
+                serde_json::to_vec(&wish).map_err(|e| Fault::broken("writing a wish", e))?;
             write_private(&place.drill_wish(), &bytes)
                 .map_err(|e| Fault::broken("writing a wish", e))?;
             Ok(wish)
@@ -99,12 +101,11 @@ pub fn held(place: &Place) -> Vec<(Drill, bool)> {
             let drill = serde_json::from_slice(&bytes).ok()?;
             let signature = fs::read(path.with_extension(SIGNATURE)).unwrap_or_default();
             let signature = HEXLOWER.decode(signature.trim_ascii()).unwrap_or_default();
-            let signed =
-                public.is_some_and(|public| signing::verify(&public, &bytes, &signature));
+            let signed = public.is_some_and(|public| signing::verify(&public, &bytes, &signature));
             Some((drill, signed))
         })
         .collect();
-    drills.sort_by(|(one, _), (other, _)| (other.began_at, other.id).cmp(&(one.began_at, one.id)));
+    drills.sort_by_key(|(drill, _)| Reverse((drill.began_at, drill.id)));
     drills
 }
 
@@ -168,6 +169,13 @@ impl Course {
             back: false,
             remarks: Vec::new(),
         }
+    }
+
+    /// One that was not to be.
+    pub(super) fn declined(wish: DrillWish, now: Duration, why: String) -> Self {
+        let mut course = Self::begin(wish, now);
+        course.remark(why);
+        course
     }
 
     pub(super) fn main_ended(&mut self, now: Duration, end: &End) {

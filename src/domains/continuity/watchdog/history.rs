@@ -4,21 +4,15 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::time::Duration;
 
 use super::state::{Seen, WatchdogState};
-use crate::base::fault::Fault;
 use crate::base::paths::write_private;
-use crate::base::tasks::Tasks;
 use crate::domains::continuity::place::Place;
 
 /// Only its owner may read it.
 const FILE_MODE: u32 = 0o600;
 /// The file is cut when it is longer than what is kept by one part in so many.
 const SLACK: usize = 4;
-/// How often an idle writer looks whether it is to stop.
-const LOOK: Duration = Duration::from_millis(50);
 
 /// The history file: lines are appended, and cut from the front now and then.
 #[derive(Debug)]
@@ -93,74 +87,10 @@ fn ends_whole(path: &PathBuf) -> io::Result<bool> {
     Ok(last == *b"\n")
 }
 
-/// What is to be written down.
-#[derive(Debug)]
-pub enum Line {
-    /// The state as it is now.
-    State(WatchdogState),
-    /// Something that happened.
-    Seen(Seen),
-}
-
-/// Starts a thread that writes down what it is sent: a disk that hangs must not hold the watchdog up.
-/// It ends when it is told to stop and everything sent is written.
-///
-/// # Errors
-/// `internal` when no thread can be had.
-pub fn recorder(tasks: &Tasks, place: Place, keep: usize) -> Result<Sender<Line>, Fault> {
-    let (sender, lines) = channel();
-    tasks.thread("watchdog-history", move |handle| {
-        let mut history = History::open(&place, keep);
-        let mut failing = false;
-        loop {
-            match lines.recv_timeout(LOOK) {
-                Ok(line) => failing = write(&place, &mut history, line, &lines, failing),
-                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => return,
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) if handle.stopped() => return,
-                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {}
-            }
-        }
-    })?;
-    Ok(sender)
-}
-
-/// Writes `first` and whatever waits behind it, of the states only the newest; true when it failed.
-fn write(
-    place: &Place,
-    history: &mut History,
-    first: Line,
-    rest: &Receiver<Line>,
-    failing: bool,
-) -> bool {
-    let mut newest = None;
-    let mut outcome = Ok(());
-    for line in std::iter::once(first).chain(rest.try_iter()) {
-        match line {
-            Line::State(state) => newest = Some(state),
-            Line::Seen(seen) => outcome = outcome.and(history.add(&seen)),
-        }
-    }
-    if let Some(state) = newest {
-        let bytes = serde_json::to_vec(&state).map_err(io::Error::from);
-        let written = bytes.and_then(|bytes| write_private(&place.watchdog_state(), &bytes));
-        outcome = outcome.and(written);
-    }
-    match &outcome {
-        // Said once: a full disk would otherwise be told of with every change.
-        Err(e) if !failing => tracing::warn!("the watchdog's history cannot be written: {e}"),
-        _ => {}
-    }
-    outcome.is_err()
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::base::clock::{HeldClock, Moment};
-    use crate::base::health::Health;
-    use crate::domains::continuity::watchdog::state::Phase;
+    use crate::base::clock::Moment;
 
     fn seen(n: i64) -> Seen {
         Seen { at: Moment(n), what: "main_died".into(), pid: Some(7), detail: format!("№ {n}") }
@@ -206,36 +136,5 @@ mod tests {
         assert_eq!(latest(&place, 9), []);
         fs::write(place.watchdog_state(), "{").unwrap();
         assert_eq!(state(&place), None);
-    }
-
-    #[test]
-    fn the_recorder_writes_what_it_was_sent_before_it_stops() {
-        let folder = tempfile::tempdir().unwrap();
-        let place = place(&folder);
-        let tasks = Tasks::new(Health::new(Arc::new(HeldClock::at(Moment(0)))));
-        let sender = recorder(&tasks, place.clone(), 100).unwrap();
-        let mut told = WatchdogState {
-            phase: Phase::Starting,
-            since: Moment(1),
-            pid: 1,
-            began_at: Moment(1),
-            target: vec!["ilot".into()],
-            main_pid: None,
-            planb_pid: None,
-            starts_in_window: 0,
-            starts_max: 8,
-            next_start_at: None,
-            last_end: None,
-            drill_until: None,
-        };
-        for n in 0..50 {
-            sender.send(Line::Seen(seen(n))).unwrap();
-            sender.send(Line::State(told.clone())).unwrap();
-        }
-        told.phase = Phase::Stopped;
-        sender.send(Line::State(told.clone())).unwrap();
-        tasks.stop(Duration::from_secs(20));
-        assert_eq!(latest(&place, 100).len(), 50);
-        assert_eq!(state(&place), Some(told));
     }
 }

@@ -47,9 +47,8 @@ impl Lock {
                 Ok(()) | Err(Errno::NOSYS | Errno::OPNOTSUPP) => return Ok(Self { _file: file }),
                 Err(Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(TRY),
                 Err(Errno::WOULDBLOCK) => {
-                    let pid = history::state(place).map_or_else(String::new, |state| {
-                        format!(" (process {})", state.pid)
-                    });
+                    let pid = history::state(place)
+                        .map_or_else(String::new, |state| format!(" (process {})", state.pid));
                     return Err(Fault::conflict(
                         "already_running",
                         format!("A watchdog lives in {} already{pid}.", place.root().display()),

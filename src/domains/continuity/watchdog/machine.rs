@@ -157,6 +157,8 @@ pub struct Machine {
     hung_up: Option<Duration>,
     drill: Option<Course>,
     last_end: Option<String>,
+    /// Why the watchdog ends, in words.
+    farewell: String,
     phase: Phase,
     since: Duration,
 }
@@ -179,6 +181,7 @@ impl Machine {
             hung_up: None,
             drill: None,
             last_end: None,
+            farewell: String::new(),
             phase: Phase::Starting,
             since: now,
         }
@@ -378,7 +381,7 @@ impl Machine {
         let hung_up = self.hung_up.is_some_and(|at| now <= at.saturating_add(self.rules.stop));
         if why.is_none() && (end.is_good() || hung_up && end.is_hang_up()) {
             // It ended because it, or the terminal's owner, wanted to: so does its watchdog.
-            acts.push(Act::Note("main_ended", pid, end.words()));
+            self.farewell = format!("The main program {}.", end.words());
             self.stop(now, acts);
             return;
         }
@@ -473,7 +476,7 @@ impl Machine {
         if self.stopping {
             if self.main.is_gone() && self.planb.is_gone() {
                 self.ended = true;
-                acts.push(Act::Note("watchdog_ended", None, String::new()));
+                acts.push(Act::Note("watchdog_ended", None, std::mem::take(&mut self.farewell)));
                 acts.push(Act::End(0));
             }
             return;
@@ -590,8 +593,8 @@ impl Machine {
         if let Some(life) = self.main.here_mut().filter(|life| life.lives()) {
             life.end(Why::Stop, now.saturating_add(self.rules.stop));
         }
+        self.farewell = format!("{} asked for it.", sign.name());
         self.stop(now, acts);
-        acts.push(Act::Note("stopping", None, format!("{} asks for it.", sign.name())));
     }
 
     fn found_phase(&self) -> Phase {
@@ -641,3 +644,6 @@ fn millis(span: Duration) -> i64 {
 fn sentence(words: &str) -> String {
     format!("It {words}.")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,17 @@
 //! The watchdog: starts the main program, sees that it is well, and lets Plan B stand in for it.
 
-mod asking;
+pub mod asking;
 pub mod drill;
 pub mod history;
+pub mod keeper;
+pub mod leash;
 pub mod lock;
 pub mod machine;
 pub mod pace;
+pub mod recorder;
 pub mod runner;
 pub mod state;
+pub mod trial;
 
 use super::place::Place;
 use state::WatchdogState;

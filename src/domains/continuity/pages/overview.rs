@@ -1,0 +1,209 @@
+//! The first page: what to do now, whom to call, what there is to read, what to write down.
+
+use super::acts::{Asked, note_form, punch_form, rows_of_entries};
+use super::html::Html;
+use super::layout::{Notice, View};
+use super::section::table;
+use super::words::of_fault;
+use crate::domains::continuity::pack::PaperEntry;
+
+/// Entries that the first page shows.
+const LATEST: usize = 5;
+/// Rows of the contacts that the first page shows.
+const CONTACTS: usize = 12;
+/// The table that comes first of all.
+const CONTACTS_ID: &str = "contacts";
+const KIB: u64 = 1024;
+
+/// The first page.
+pub fn overview(view: &View<'_>, asked: &Asked, notice: Option<&Notice<'_>>) -> String {
+    let title = view.pick("Que faire maintenant", "What to do now");
+    view.page(title, notice, |h| {
+        now(view, h);
+        if view.standing.may_read(view.caller).is_err() {
+            closed(view, h);
+            return;
+        }
+        h.el("div", &[("class", "two")], |h| {
+            h.el("div", &[], |h| contacts(view, h));
+            h.el("div", &[], |h| write(view, asked, h));
+        });
+        tables(view, h);
+        papers(view, h);
+        left_out(view, h);
+    })
+}
+
+fn now(view: &View<'_>, h: &mut Html) {
+    h.el("ol", &[("class", "steps")], |h| {
+        let restart = view.pick(
+            "Rien à relancer : la machine relance elle-même le programme principal. Cette page restera là jusqu’à son retour.",
+            "Nothing to restart: the box restarts the main program by itself. This page stays until it is back.",
+        );
+        h.say("li", &[], restart);
+        if view.pack().is_some() {
+            h.say("li", &[], view.pick(
+                "Travaillez avec ce plan. Imprimez-le si la machine risque de s’arrêter.",
+                "Work with this plan. Print it if the box may stop.",
+            ));
+        }
+        h.say("li", &[], view.pick(
+            "Notez ici chaque changement : tout sera repris, une fois et dans l’ordre, au retour du programme principal.",
+            "Note every change here: all of it is taken over, once and in order, when the main program is back.",
+        ));
+        if view.pack().is_some_and(|pack| pack.doors().next().is_some()) {
+            h.say("li", &[], view.pick(
+                "Les bornes continuent de pointer, il n’y a rien à y faire.",
+                "The kiosks go on taking punches; nothing to do there.",
+            ));
+        }
+        h.say("li", &[], view.pick(
+            "Si rien ne revient d’ici dix minutes, appelez la personne qui administre la machine.",
+            "If nothing is back within ten minutes, call whoever administers the box.",
+        ));
+    });
+    if view.pack().is_none() {
+        h.el("div", &[("class", "card")], |h| {
+            h.say("h2", &[], view.pick("Aucun plan sur cette machine", "No plan on this machine"));
+            h.say("p", &[], view.pick(
+                "Le programme principal n’en a pas encore préparé, ou ses fichiers ne sont plus lisibles. Ce qui marche quand même : prendre des notes après connexion avec la clé Plan B (nom « planb », mot de passe : le contenu de planb/api_key.txt), et l’interface de chiffrement pour les programmes de cette machine.",
+                "The main program has not prepared one yet, or its files cannot be read any more. What works all the same: taking notes once signed in with Plan B’s key (name “planb”, password: what is in planb/api_key.txt), and the sealing interface for programs of this machine.",
+            ));
+        });
+    }
+    for trouble in &view.found.troubles {
+        h.el("p", &[("class", "notice warn")], |h| {
+            h.text(view.pick("Fichier du plan abîmé : ", "Damaged file of the plan: "));
+            h.say("code", &[], &trouble.file.chars().take(24).collect::<String>());
+        });
+    }
+    if let Some(fault) = view.standing.ground().outbox.trouble() {
+        h.say("p", &[("class", "notice bad"), ("role", "alert")], &of_fault(&fault, view.lang));
+    }
+}
+
+/// Somebody at another machine who has not signed in.
+fn closed(view: &View<'_>, h: &mut Html) {
+    h.el("div", &[("class", "card")], |h| {
+        h.say("h2", &[], view.pick("Connectez-vous pour lire le plan", "Sign in to read the plan"));
+        h.say("p", &[], view.pick(
+            "Avec votre nom et votre mot de passe habituels. Sur la machine elle-même, le plan se lit sans connexion.",
+            "With your usual name and password. At the box itself the plan can be read without signing in.",
+        ));
+        h.el("p", &[], |h| {
+            let to = view.to("/planb/sign-in");
+            h.say("a", &[("class", "button"), ("href", &to)], view.pick("Se connecter", "Sign in"));
+        });
+    });
+}
+
+fn contacts(view: &View<'_>, h: &mut Html) {
+    let sections = view.sections();
+    let found = sections.iter().find(|(section, _)| section.id == CONTACTS_ID);
+    let Some((section, stale)) = found else { return };
+    h.say("h2", &[], view.lang.of(&section.title));
+    table(view, h, section, *stale, Some(CONTACTS));
+}
+
+fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
+    h.say("h2", &[], view.pick("Noter un changement", "Note a change"));
+    if view.may_note() {
+        note_form(view, h, asked, None);
+    } else if view.signed_in() {
+        h.say("p", &[("class", "soft")], view.pick(
+            "Votre compte ne peut pas noter de changement.",
+            "Your account may not note changes.",
+        ));
+    } else {
+        h.el("p", &[], |h| {
+            h.text(view.pick("Pour noter, ", "To write notes, "));
+            h.link(&view.to("/planb/sign-in"), view.pick("connectez-vous", "sign in"));
+            h.text(".");
+        });
+    }
+    let people = view.standing.punchable(view.caller);
+    if !people.is_empty() {
+        h.say("h2", &[], view.pick("Pointer", "Punch"));
+        punch_form(view, h, &people, asked, None);
+    }
+    let written = view.standing.ground().outbox.written();
+    if !written.is_empty() {
+        h.say("h2", &[], view.pick("Dernières notes", "Latest notes"));
+        rows_of_entries(view, h, written.get(..LATEST.min(written.len())).unwrap_or_default());
+        h.el("p", &[("class", "screen")], |h| {
+            h.link(&view.to("/planb/entries"), view.pick("Tout ce qui est noté", "Everything noted"));
+        });
+    }
+}
+
+fn tables(view: &View<'_>, h: &mut Html) {
+    let sections = view.sections();
+    if sections.is_empty() {
+        return;
+    }
+    h.say("h2", &[], view.pick("Le plan", "The plan"));
+    h.el("ul", &[("class", "tiles")], |h| {
+        for (section, stale) in sections {
+            h.el("li", &[], |h| {
+                let to = view.to(&format!("/planb/section/{}", section.id));
+                h.link(&to, view.lang.of(&section.title));
+                let rows = section.rows.len();
+                h.say("span", &[("class", "soft")], &match rows {
+                    0 => view.pick("vide", "empty").to_owned(),
+                    1 => view.pick("1 ligne", "1 row").to_owned(),
+                    _ => format!("{rows} {}", view.pick("lignes", "rows")),
+                });
+                if let Some(since) = stale {
+                    h.say("span", &[("class", "stale")], &format!("{} {}", view.pick("état de", "as of"), view.time(since)));
+                }
+            });
+        }
+    });
+}
+
+fn papers(view: &View<'_>, h: &mut Html) {
+    let Some(pack) = view.pack() else { return };
+    if pack.papers().is_empty() || view.standing.may_read_papers(view.caller).is_err() {
+        return;
+    }
+    h.say("h2", &[], view.pick("Documents", "Documents"));
+    h.el("ul", &[("class", "papers")], |h| {
+        for paper in pack.papers() {
+            h.el("li", &[], |h| {
+                h.link(&format!("/planb/file/{}", paper.sha256), &paper.name);
+                h.say("span", &[("class", "soft")], &size(view, paper));
+            });
+        }
+    });
+}
+
+fn size(view: &View<'_>, paper: &PaperEntry) -> String {
+    let unit = view.pick("o", "B");
+    match paper.bytes {
+        0..KIB => format!("{} {unit}", paper.bytes),
+        _ if paper.bytes < KIB * KIB => format!("{} k{unit}", paper.bytes.div_ceil(KIB)),
+        _ => format!("{} M{unit}", paper.bytes.div_ceil(KIB * KIB)),
+    }
+}
+
+fn left_out(view: &View<'_>, h: &mut Html) {
+    let out = view.pack().map(|pack| pack.left_out()).unwrap_or_default();
+    if out.is_empty() {
+        return;
+    }
+    h.say("h2", &[], view.pick("Pas dans ce plan", "Not in this plan"));
+    h.el("ul", &[("class", "papers")], |h| {
+        for one in out {
+            h.el("li", &[], |h| {
+                h.say("span", &[], &one.name);
+                h.say("span", &[("class", "soft")], match one.why.as_str() {
+                    "no_room" => view.pick("plus de place", "no room left"),
+                    "changed" => view.pick("modifié pendant la copie", "changed while it was copied"),
+                    "too_many_rows" => view.pick("trop de lignes", "too many rows"),
+                    "name_taken" => view.pick("en double", "twice the same name"),
+                    _ => view.pick("illisible", "unreadable"),
+                });
+            });
+        }
+    });
+}
