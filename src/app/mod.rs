@@ -1,9 +1,9 @@
 //! Opens, listens, closes; the only place where domains meet.
 
+pub mod board;
 mod boot;
 pub mod commands;
 pub mod configuration;
-pub mod continuity;
 
 pub mod listen;
 pub mod logs;
@@ -45,6 +45,7 @@ use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Deed, Ground, Reader, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
+use board::Board;
 use boot::{Boot, Stage};
 use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
@@ -196,6 +197,7 @@ impl App {
             configuration,
             activity,
         };
+        work::join(&desks);
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 

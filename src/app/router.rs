@@ -6,7 +6,7 @@ use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::configuration::{self, Configuration};
-use super::continuity::{self as board, Board};
+use super::board::{self, Board};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};

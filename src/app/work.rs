@@ -1,6 +1,6 @@
 //! Periodic tasks and reactions between domains: one line each.
 //!
-//! A domain joins Plan B by two lines in [`continuity`]: a source of what the pack shows and knows
+//! A domain joins Plan B by two lines in [`join`]: a source of what the pack shows and knows
 //! (`packer.add("planning", …)`, a [`Source`](crate::domains::continuity::pack::part::Source) that reads
 //! the domain's desk as a task), and for each kind of entry that people or doors write down meanwhile a
 //! taker (`handover.on("punch", …)`, a [`Taker`](crate::domains::handover::Taker) that writes within the
@@ -78,12 +78,17 @@ pub(super) fn start(
     Ok(())
 }
 
-/// What the pack is made of, who takes what Plan B wrote down, and the tasks that see to both.
-fn continuity(desks: &Desks, tasks: &Tasks, settings: &Settings) -> Result<(), Fault> {
-    let board = &desks.board;
-    if let Some(packer) = &board.packer {
+/// Who gives what to the pack, and who takes what Plan B wrote down.
+pub(super) fn join(desks: &Desks) {
+    if let Some(packer) = &desks.board.packer {
         packer.add("identity", packing::identity(desks.identity.clone()));
         packer.add("documents", packing::documents(desks.assistant.clone()));
+    }
+}
+
+/// The tasks that keep the pack fresh and bring back what Plan B wrote down.
+fn continuity(desks: &Desks, tasks: &Tasks, settings: &Settings) -> Result<(), Fault> {
+    if let Some(packer) = &desks.board.packer {
         packer.start(tasks, &desks.system.health)?;
         let (packer, settings) = (packer.clone(), settings.continuity.clone());
         let (clock, health) = (desks.system.clock.clone(), desks.system.health.clone());
@@ -95,7 +100,7 @@ fn continuity(desks: &Desks, tasks: &Tasks, settings: &Settings) -> Result<(), F
             Ok(())
         })?;
     }
-    let replay = board.replay.clone();
+    let replay = desks.board.replay.clone();
     tasks.every("replay", REPLAY_EVERY, move |_| replay.turn())?;
     Ok(())
 }
