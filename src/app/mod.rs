@@ -7,6 +7,7 @@ pub mod configuration;
 pub mod listen;
 pub mod logs;
 mod people;
+pub mod planb;
 pub mod router;
 pub mod schema;
 pub mod settings;

@@ -10,6 +10,7 @@ mod doctor;
 pub mod eval;
 mod model;
 pub mod openapi;
+mod planb;
 mod search;
 mod serve;
 mod setup;
@@ -22,9 +23,10 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
-use super::settings::Config;
+use super::settings::{Config, DATA, DATA_VARIABLE};
 use super::system::VERSION;
 use crate::base::fault::{Fault, Kind};
+use crate::base::paths::DataFolder;
 
 /// How a command ends. Whatever is not in this list is a failure too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +91,22 @@ struct Place {
 
 impl Place {
     fn config(&self) -> Result<Config, Fault> {
+        Config::read(self.data.clone(), &self.flags()?)
+    }
+
+    /// The settings for what has to go on whatever the settings file holds: without it if need be.
+    fn config_in_need(&self) -> Result<Config, Fault> {
+        let flags = self.flags()?;
+        Config::read(self.data.clone(), &flags).or_else(|fault| {
+            let data = self.data.clone().or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from));
+            let data = DataFolder::at(data.unwrap_or_else(|| PathBuf::from(DATA)));
+            let config = Config::layered(data, None, [], &flags)?;
+            eprintln!("ilot: the settings are left aside: {fault}");
+            Ok(config)
+        })
+    }
+
+    fn flags(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
         let named = [
             ("models.folder", self.models.as_ref().map(|p| p.display().to_string())),
@@ -107,7 +125,7 @@ impl Place {
             })?;
             flags.push((key.trim().to_owned(), value.to_owned()));
         }
-        Config::read(self.data.clone(), &flags)
+        Ok(flags)
     }
 }
 
@@ -149,6 +167,8 @@ enum Verb {
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
     Eval(eval::Flags),
+    /// Stand in for the main program from files alone; its pack, its outbox
+    Planb(planb::Flags),
     /// Print the `OpenAPI` document
     Openapi,
     /// Print the version
@@ -208,6 +228,7 @@ impl Line {
             Verb::Audit { verb } => audit::run(place, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
+            Verb::Planb(flags) => planb::run(place, &flags),
             Verb::Openapi => openapi::run(),
             Verb::Version => {
                 show::either(
