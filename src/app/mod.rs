@@ -9,6 +9,7 @@ pub mod listen;
 pub mod logs;
 mod packing;
 mod people;
+pub mod planb;
 pub mod replay;
 pub mod router;
 pub mod schema;
@@ -24,7 +25,6 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-use self::continuity::Board;
 use crate::base::clock::{Clock, MachineClock};
 use crate::base::disk::{Disk, MachineDisk, MemoryDisk};
 use crate::base::fault::Fault;

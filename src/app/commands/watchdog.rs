@@ -91,16 +91,6 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     }
 }
 
-/// The settings in force; those without the file when the file is damaged, and what is wrong with it.
-fn config(place: &Place) -> Result<(Config, Option<Fault>), Fault> {
-    let overrides = place.overrides()?;
-    match Config::read(place.data.clone(), &overrides) {
-        Ok(config) => Ok((config, None)),
-        // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
-        Err(wrong) => Ok((Config::without_file(place.data.clone(), &overrides)?, Some(wrong))),
-    }
-}
-
 /// The base directory of the original's use, if this is one: it is given, or a target is and no data
 /// folder.
 fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
@@ -119,12 +109,12 @@ fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
 fn folder(place: &Place, flags: &Flags) -> Result<Folder, Fault> {
     Ok(match base_dir(place, flags)? {
         Some(base) => Folder::of_base_dir(&base),
-        None => Folder::at(config(place)?.0.data.planb()),
+        None => Folder::at(place.config_in_need()?.0.data.planb()),
     })
 }
 
 fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
-    let (config, wrong) = config(place)?;
+    let (config, wrong) = place.config_in_need()?;
     let folder = folder(place, flags)?;
     if base_dir(place, flags)?.is_none() {
         config.data.create().map_err(|e| unusable(config.data.root(), &e))?;
