@@ -29,8 +29,9 @@ end   = echo "== $@: $$((SECONDS - begun)) s"
 help:
 	@sed -n '1,5p' Makefile | sed 's/^# \?//'
 
+# The watchdog keeps the box running; every flag of `ilot serve` is one of `ilot watchdog` too.
 run: pages-maybe model-maybe build
-	@exec "$(BOX)" serve $(ARGS)
+	@exec "$(BOX)" watchdog $(ARGS)
 
 build:
 	@$(CARGO) build --release --locked

@@ -206,7 +206,8 @@ impl Bound {
                     _ => false,
                 };
                 let Some(address) = text.parse().ok().filter(|_| waits) else { return Err(fault) };
-                self.waiting.push(Waiting { role, further, text: text.to_owned(), address });
+                let (text, handed_over) = (text.to_owned(), self.settings.wait_for_addresses);
+                self.waiting.push(Waiting { role, further, text, address, handed_over });
                 return Ok(());
             }
         };

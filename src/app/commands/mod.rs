@@ -10,6 +10,8 @@ mod doctor;
 pub mod eval;
 mod model;
 pub mod openapi;
+mod planb;
+mod planb_key;
 mod search;
 mod serve;
 mod setup;
@@ -93,6 +95,17 @@ impl Place {
         Config::read(self.data.clone(), &self.overrides()?)
     }
 
+    /// The settings for what has to go on whatever the settings file holds: without it if need be, and
+    /// then with what is wrong with it.
+    fn config_in_need(&self) -> Result<(Config, Option<Fault>), Fault> {
+        let overrides = self.overrides()?;
+        match Config::read(self.data.clone(), &overrides) {
+            Ok(config) => Ok((config, None)),
+            // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
+            Err(wrong) => Ok((Config::without_file(self.data.clone(), &overrides)?, Some(wrong))),
+        }
+    }
+
     /// The settings that flags give.
     fn overrides(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
@@ -157,6 +170,8 @@ enum Verb {
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
     Eval(eval::Flags),
+    /// Stand in for the main program from files alone; its keys, its pack, its outbox
+    Planb(planb::Flags),
     /// Print the `OpenAPI` document
     Openapi,
     /// Print the version
@@ -205,7 +220,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
-            Verb::Watchdog(flags) => watchdog::run(place, flags),
+            Verb::Watchdog(flags) => watchdog::run(place, &flags),
             Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),
@@ -217,6 +232,7 @@ impl Line {
             Verb::Audit { verb } => audit::run(place, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
+            Verb::Planb(flags) => planb::run(place, flags),
             Verb::Openapi => openapi::run(),
             Verb::Version => {
                 show::either(

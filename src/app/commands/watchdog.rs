@@ -81,23 +81,13 @@ enum Verb {
     },
 }
 
-pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     match &flags.verb {
-        None => watch(place, &flags),
-        Some(Verb::Status) => status(&folder(place, &flags)?, place.json),
+        None => watch(place, flags),
+        Some(Verb::Status) => status(&folder(place, flags)?, place.json),
         Some(Verb::Drill { seconds }) => {
-            ask_for_drill(&folder(place, &flags)?, *seconds, place.json)
+            ask_for_drill(&folder(place, flags)?, *seconds, place.json)
         }
-    }
-}
-
-/// The settings in force; those without the file when the file is damaged, and what is wrong with it.
-fn config(place: &Place) -> Result<(Config, Option<Fault>), Fault> {
-    let overrides = place.overrides()?;
-    match Config::read(place.data.clone(), &overrides) {
-        Ok(config) => Ok((config, None)),
-        // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
-        Err(wrong) => Ok((Config::without_file(place.data.clone(), &overrides)?, Some(wrong))),
     }
 }
 
@@ -119,19 +109,17 @@ fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
 fn folder(place: &Place, flags: &Flags) -> Result<Folder, Fault> {
     Ok(match base_dir(place, flags)? {
         Some(base) => Folder::of_base_dir(&base),
-        None => Folder::at(config(place)?.0.data.planb()),
+        None => Folder::at(place.config_in_need()?.0.data.planb()),
     })
 }
 
 fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
-    let (config, wrong) = config(place)?;
+    let (config, wrong) = place.config_in_need()?;
     let folder = folder(place, flags)?;
-    let made = config.data.create().and_then(|()| folder.create());
     if base_dir(place, flags)?.is_none() {
-        made.map_err(|e| unusable(config.data.root(), &e))?;
-    } else {
-        folder.create().map_err(|e| unusable(folder.root(), &e))?;
+        config.data.create().map_err(|e| unusable(config.data.root(), &e))?;
     }
+    folder.create().map_err(|e| unusable(folder.root(), &e))?;
     let clock: Arc<dyn Clock> = Arc::new(MachineClock);
     let tasks = Tasks::new(Health::new(clock.clone()));
     let mut log = config.settings.log.clone();
@@ -141,7 +129,14 @@ fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     if let Some(wrong) = wrong {
         tracing::error!("the settings file is passed over until it is mended: {wrong}");
     }
-    let _lock = Lock::take(&folder)?;
+    let _lock = match Lock::take(&folder) {
+        // A disk that takes no writes any more is a reason to watch, not to stay away.
+        Err(fault) if fault.kind == Kind::Broken => {
+            tracing::error!("nobody will see that this watchdog lives: {fault}");
+            None
+        }
+        lock => Some(lock?),
+    };
     let plan = plan(place, flags, &config, folder.clone())?;
     if flags.target.is_empty() && UnixStream::connect(config.data.socket()).is_ok() {
         let words = format!("A box runs in {} already.", config.data.root().display());
@@ -195,6 +190,7 @@ fn plan(place: &Place, flags: &Flags, config: &Config, folder: Folder) -> Result
     };
     Ok(Plan {
         program,
+        told_as: told_as(&main, own),
         main,
         planb,
         main_probe,
@@ -249,6 +245,20 @@ fn own_recipe(program: &Path, verb: &[&str], place: &Place, flags: &Flags) -> Re
         words.push("--log-json".into());
     }
     Recipe { words, ..Recipe::default() }
+}
+
+/// A command as it may be told: what `--set` gives may be a secret.
+fn told_as(recipe: &Recipe, own: bool) -> Vec<String> {
+    let mut words: Vec<String> =
+        recipe.words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let mut is_setting = false;
+    for word in words.iter_mut().filter(|_| own) {
+        if is_setting && let Some((key, _)) = word.split_once('=') {
+            *word = format!("{key}=***");
+        }
+        is_setting = word == "--set";
+    }
+    words
 }
 
 /// Plan B in a base directory.
@@ -390,6 +400,16 @@ mod tests {
         for wrong in ["https://a/", "a:80", "http://", "http:///x", "http://a b/", "http://u@h/"] {
             assert_eq!(at(wrong), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn what_is_set_is_not_told() {
+        let words = ["ilot", "serve", "--set", "mail.password=hush", "--http", "a=b", "--set", "x"];
+        let words = words.map(OsString::from).to_vec();
+        let recipe = Recipe { words, ..Recipe::default() };
+        let told = told_as(&recipe, true).join(" ");
+        assert_eq!(told, "ilot serve --set mail.password=*** --http a=b --set x");
+        assert!(told_as(&recipe, false).contains(&"mail.password=hush".to_owned()));
     }
 
     #[test]

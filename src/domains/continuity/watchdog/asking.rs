@@ -90,14 +90,11 @@ impl<'q> Question<'q> {
     ) -> io::Result<Answer> {
         // To HTTP/1.0 nobody answers in chunks: the end of the stream is the end of the answer.
         let mut head = format!("{} {} HTTP/1.0\r\nhost: {host}\r\n", self.method, self.path);
-        if !self.body.is_empty() {
-            let length = self.body.len();
-            head.push_str(&format!(
-                "content-type: application/json\r\ncontent-length: {length}\r\n"
-            ));
-        }
-        for (name, value) in self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+        let length = self.body.len().to_string();
+        let of_body = [("content-type", "application/json"), ("content-length", length.as_str())];
+        let of_body = if self.body.is_empty() { &[][..] } else { &of_body };
+        for (name, value) in of_body.iter().chain(self.headers) {
+            head.extend([*name, ": ", *value, "\r\n"]);
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await?;

@@ -1,5 +1,6 @@
 //! Drills: asked for in a file, held by the watchdog, proved in a signed file.
 
+use std::cmp::Reverse;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -104,7 +105,7 @@ pub fn held(place: &Place) -> Vec<(Drill, bool)> {
             Some((drill, signed))
         })
         .collect();
-    drills.sort_by(|(one, _), (other, _)| (other.began_at, other.id).cmp(&(one.began_at, one.id)));
+    drills.sort_by_key(|(drill, _)| Reverse((drill.began_at, drill.id)));
     drills
 }
 

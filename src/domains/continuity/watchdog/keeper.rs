@@ -68,6 +68,8 @@ pub struct Plan {
     pub program: PathBuf,
     /// The main program.
     pub main: Recipe,
+    /// The main program's command as it is told and written down.
+    pub told_as: Vec<String>,
     /// Plan B.
     pub planb: Recipe,
     /// How the main program is asked; none when it is well while it lives.
@@ -91,7 +93,7 @@ enum Found {
     /// How a process is; the number of its life tells whether it is still the same one.
     State(Whom, u64, Result<(), String>),
     Tried(Tried),
-    Arrived(Box<drill::Course>, Duration, Trial),
+    Arrived(Trial),
 }
 
 type Asked = Pin<Box<dyn Future<Output = Found>>>;
@@ -157,6 +159,8 @@ struct Keeper {
     asked: FuturesUnordered<Asked>,
     told: Option<WatchdogState>,
     tried: Tried,
+    /// A drill that is over but for its last trial, and when it was.
+    proving: Option<(Box<drill::Course>, Duration)>,
 }
 
 impl Keeper {
@@ -164,13 +168,12 @@ impl Keeper {
         let mut rules = Rules::of(&plan.settings);
         rules.main_asked = plan.main_probe.is_some();
         rules.planb_asked = plan.planb_probe.is_some();
-        let target = plan.main.words.iter().map(|word| word.to_string_lossy().into_owned());
         Self {
             machine: Machine::new(rules, clock.since_boot()),
             identity: Identity {
                 pid: std::process::id(),
                 began_at: clock.now(),
-                target: target.collect(),
+                target: plan.told_as.clone(),
             },
             plan,
             clock,
@@ -180,6 +183,7 @@ impl Keeper {
             asked: FuturesUnordered::new(),
             told: None,
             tried: Tried::default(),
+            proving: None,
         }
     }
 
@@ -208,6 +212,10 @@ impl Keeper {
                     other => self.act(other),
                 }
             }
+        }
+        if end.is_some() {
+            // Nobody will learn any more whether the entry arrived.
+            self.write_proof(None);
         }
         self.tell();
         end
@@ -346,10 +354,8 @@ impl Keeper {
                 self.tried = tried;
                 None
             }
-            Found::Arrived(course, over, arrival) => {
-                let mut trials = std::mem::take(&mut self.tried).trials;
-                trials.push(arrival);
-                self.write_proof(&course, trials, over);
+            Found::Arrived(arrival) => {
+                self.write_proof(Some(arrival));
                 None
             }
         }
@@ -357,19 +363,20 @@ impl Keeper {
 
     /// Writes a drill's proof: at once where it was broken off, else after the last trial.
     fn prove(&mut self, course: Box<drill::Course>) {
-        let over = self.clock.since_boot();
-        if !course.is_back() {
-            let trials = std::mem::take(&mut self.tried).trials;
-            return self.write_proof(&course, trials, over);
+        let back = course.is_back();
+        self.proving = Some((course, self.clock.since_boot()));
+        if !back {
+            return self.write_proof(None);
         }
         let (console, entry) = (self.plan.doors.console.clone(), self.tried.entry.clone());
-        self.asked.push(Box::pin(async move {
-            let arrival = trial::arrival(console, entry).await;
-            Found::Arrived(course, over, arrival)
-        }));
+        let arrival = trial::arrival(console, entry);
+        self.asked.push(Box::pin(async { Found::Arrived(arrival.await) }));
     }
 
-    fn write_proof(&mut self, course: &drill::Course, trials: Vec<Trial>, over: Duration) {
+    fn write_proof(&mut self, arrival: Option<Trial>) {
+        let Some((course, over)) = self.proving.take() else { return };
+        let mut trials = std::mem::take(&mut self.tried).trials;
+        trials.extend(arrival.or_else(|| course.is_back().then(trial::unseen)));
         let ago = self.clock.since_boot().saturating_sub(over);
         let wall = Moment(self.clock.now().0 - i64::try_from(ago.as_millis()).unwrap_or(0));
         let proof = course.proof(trials, over, wall);

@@ -95,6 +95,16 @@ pub async fn arrival(console: Option<At>, entry: Option<String>) -> Trial {
     trial("arrival", ok, detail, began)
 }
 
+/// The same, where the watchdog ended before it knew.
+pub fn unseen() -> Trial {
+    trial(
+        "arrival",
+        false,
+        "The watchdog ended before the entry was seen to arrive.".into(),
+        Instant::now(),
+    )
+}
+
 async fn is_taken(console: &At, entry: &str) -> Result<(), String> {
     let said = Question::get("/continuity/arrivals?limit=200").ask(console, PATIENCE).await;
     let answer = said.map_err(|e| e.to_string())?;

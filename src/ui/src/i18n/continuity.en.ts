@@ -252,7 +252,8 @@ export const en: Record<keyof typeof fr, string> = {
   "continuity.trial.pages": "Plan B’s pages are shown",
   "continuity.trial.front": "The usual address answers",
   "continuity.trial.entry": "An entry is written and kept",
-  "continuity.trial.return": "The main program comes back and takes the entry",
+  "continuity.trial.return": "The main program is back",
+  "continuity.trial.arrival": "The main program has taken the entry",
   "continuity.trial.good": "passed",
   "continuity.trial.bad": "failed",
 

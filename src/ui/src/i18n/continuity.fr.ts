@@ -255,7 +255,8 @@ export const fr = {
   "continuity.trial.pages": "Les pages du Plan B se montrent",
   "continuity.trial.front": "L’adresse habituelle répond",
   "continuity.trial.entry": "Une entrée est écrite et gardée",
-  "continuity.trial.return": "Le programme principal revient et reprend l’entrée",
+  "continuity.trial.return": "Le programme principal est revenu",
+  "continuity.trial.arrival": "Le programme principal a repris l’entrée",
   "continuity.trial.good": "réussi",
   "continuity.trial.bad": "manqué",
 

@@ -55,9 +55,11 @@ class Watch {
     this.again();
   }
 
+  /** Follows no longer; the proof stays known. */
   forget(): void {
     clearTimeout(this.timer);
     this.id = null;
+    this.step = "asked";
   }
 
   private again(): void {
@@ -96,12 +98,13 @@ class Watch {
     try {
       const { items } = await continuity.drills();
       const found = items.find((one) => one.id === this.id);
-      if (found?.ended_at) {
+      // A proof is written when there is nothing more to prove, however it ended.
+      if (found) {
         this.proof = found;
         this.step = "over";
         return;
       }
-      if (found === undefined && this.stoppedAt === null && this.now - this.askedAt > TAKE_UP_MS) {
+      if (this.stoppedAt === null && this.now - this.askedAt > TAKE_UP_MS) {
         // It may have been held elsewhere or given up; the watchdog's history tells.
         const { drill } = await continuity.state();
         if (drill?.wish?.id !== this.id) this.step = "lost";
