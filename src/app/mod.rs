@@ -221,7 +221,9 @@ impl App {
         let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?
             .telling(self.health.clone());
         let addresses = bound.expected();
-        let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
+        let hosts = self.config.settings.hosts.clone();
+        let door = router::door(&self.desks, hosts.clone(), machine::name())?;
+        let planb = router::planb_door(&self.desks, hosts, machine::name())?;
         let link = self.setup_link(&addresses)?;
         work::start(
             &self.desks,
@@ -237,7 +239,7 @@ impl App {
         let token = tokio_util::sync::CancellationToken::new();
         let listening = bound.listening();
         let serving =
-            bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
+            bound.serve(Doors { main: door, planb: Some(planb) }, self.tls.clone(), token.clone());
         self.tasks.future("ready", async move {
             listening.cancelled().await;
             notify::ready();

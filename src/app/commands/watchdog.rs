@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{Exit, Place, show};
 use crate::app::listen::notify;
 use crate::app::logs;
+use crate::app::planb::Site;
 use crate::app::settings::Config;
 use crate::base::clock::{Clock, MachineClock};
 use crate::base::fault::{Fault, Kind};
@@ -303,7 +304,8 @@ fn planb_address(flags: &Flags, config: &Config, in_base: bool) -> Option<At> {
     if in_base || flags.host.is_some() || flags.port.is_some() {
         return reachable(&address(flags));
     }
-    reachable(&config.settings.listen.planb)
+    // Plan B's process answers at its usual address where the main program answers at none.
+    reachable(&Site::of_box(config).settings.listen.planb)
 }
 
 /// An address to ask at; none for `off`, for any free port, and for what is no address.
