@@ -963,15 +963,13 @@ fn of_continuity() -> Vec<Case> {
 
 fn of_plan_b() -> Vec<Case> {
     let sees = |path: &str| case(Open::Holders("use_continuity"), get(path), 200);
-    let seals = |path: &str, body: Value| {
-        case(Open::Holders("seal_continuity"), post(path, &body), 200)
-    };
+    let seals =
+        |path: &str, body: Value| case(Open::Holders("seal_continuity"), post(path, &body), 200);
     let relays = |path: &str, body: Value, status: u16| {
         case(Open::Holders("relay_continuity"), post(path, &body), status)
     };
-    let manages = |path: &str, body: Value| {
-        case(Open::Holders("manage_continuity"), post(path, &body), 200)
-    };
+    let manages =
+        |path: &str, body: Value| case(Open::Holders("manage_continuity"), post(path, &body), 200);
     // What these take that makes no sense has its own chapter: their bodies are read as leniently as the
     // original reads them.
     vec![
@@ -998,9 +996,7 @@ fn of_plan_b() -> Vec<Case> {
         relays("/tcp/start", json!({}), 200)
             .of("post", "/tcp/start")
             .with(json!({"running": true, "host": "127.0.0.1"})),
-        relays("/tcp/stop", json!({}), 200)
-            .of("post", "/tcp/stop")
-            .with(json!({"running": false})),
+        relays("/tcp/stop", json!({}), 200).of("post", "/tcp/stop").with(json!({"running": false})),
     ]
 }
 
