@@ -208,21 +208,7 @@ impl App {
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = open_continuity(&config, world, &health, &store);
         let handover = Handover::open(store.clone(), health.clone())?;
-        let replay = Replay::new(
-            continuity.place().clone(),
-            world.clock.clone(),
-            health.clone(),
-            handover.clone(),
-        );
-        let board = Board {
-            continuity: continuity.clone(),
-            packer: packing::packer(&continuity, world.clock.clone()),
-            handover: handover.clone(),
-            replay,
-            clock: world.clock.clone(),
-            store: store.clone(),
-            address: config.settings.listen.planb.clone(),
-        };
+        let board = open_board(&config, world, &health, &store, &continuity, &handover);
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -420,16 +406,32 @@ fn open_continuity(config: &Config, world: &World, health: &Health, store: &Stor
     let desk = Continuity::open(&place, settings, world.clock.clone(), health.clone());
     let store = store.clone();
     desk.on_deed(Arc::new(move |caller, done| {
-        let deed = Deed {
-            deed: done.deed,
-            object: done.object,
-            before: done.before,
-            after: done.after,
-        };
+        let deed =
+            Deed { deed: done.deed, object: done.object, before: done.before, after: done.after };
         let caller = caller.clone();
         store.write(move |tx| tx.journal(&caller, deed))
     }));
     desk
+}
+
+fn open_board(
+    config: &Config,
+    world: &World,
+    health: &Health,
+    store: &Store,
+    continuity: &Continuity,
+    handover: &Handover,
+) -> Board {
+    let (place, clock) = (continuity.place().clone(), world.clock.clone());
+    Board {
+        continuity: continuity.clone(),
+        packer: packing::packer(continuity, clock.clone()),
+        handover: handover.clone(),
+        replay: Replay::new(place, clock.clone(), health.clone(), handover.clone()),
+        clock,
+        store: store.clone(),
+        address: config.settings.listen.planb.clone(),
+    }
 }
 
 fn open_tls(

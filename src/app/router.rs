@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
-use super::configuration::{self, Configuration};
 use super::board::{self, Board};
+use super::configuration::{self, Configuration};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
