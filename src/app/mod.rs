@@ -421,17 +421,12 @@ fn open_board(
     continuity: &Continuity,
     handover: &Handover,
 ) -> Board {
-    let clock = world.clock.clone();
+    let (place, clock) = (continuity.place().clone(), world.clock.clone());
     Board {
         continuity: continuity.clone(),
         packer: packing::packer(continuity, clock.clone()),
         handover: handover.clone(),
-        replay: Replay::new(
-            continuity.place().clone(),
-            clock.clone(),
-            health.clone(),
-            handover.clone(),
-        ),
+        replay: Replay::new(place, clock.clone(), health.clone(), handover.clone()),
         clock,
         store: store.clone(),
         address: config.settings.listen.planb.clone(),

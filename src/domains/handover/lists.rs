@@ -96,7 +96,7 @@ impl Handover {
     /// `right_missing`.
     pub fn total_open(&self, caller: &Caller) -> Result<u64, Fault> {
         caller.require(Right::UseContinuity)?;
-        self.store.read(|view| count_open(view))
+        self.store.read(count_open)
     }
 
     /// Which of these entries have arrived, in the order they are asked for.

@@ -102,7 +102,7 @@ impl Handover {
 
     /// Says in the box's health whether arrivals wait for a person.
     fn tell(&self) -> Result<(), Fault> {
-        match self.store.read(|view| count_open(view))? {
+        match self.store.read(count_open)? {
             0 => self.health.well(PART, "Nothing that arrived waits for a person."),
             open => self.health.report(
                 PART,

@@ -40,6 +40,8 @@ impl Counts {
     }
 }
 
+/// Where an entry stands: its file, and its place in it.
+type Place = (Id, u64);
 /// Why a file stops before its end; what came before is kept.
 type Stopped = Option<Fault>;
 
@@ -141,7 +143,7 @@ impl Handover {
     }
 
     /// Where those stand that wait for one of these takers, each with its kind, in their order.
-    fn waiting(&self, takers: &Takers) -> Result<Vec<((Id, u64), String)>, Fault> {
+    fn waiting(&self, takers: &Takers) -> Result<Vec<(Place, String)>, Fault> {
         self.store.read(|view| {
             let mut waiting = Vec::new();
             for (place, id) in view.list(&OPEN, &all(), usize::MAX)? {
@@ -241,7 +243,7 @@ fn take_batch(
 }
 
 /// Offers entries of one file that waited; those before the one that stops are kept.
-fn take_waiting(tx: &mut Tx<'_>, takers: &Takers, places: &[(Id, u64)]) -> Result<Stopped, Fault> {
+fn take_waiting(tx: &mut Tx<'_>, takers: &Takers, places: &[Place]) -> Result<Stopped, Fault> {
     let (mut counts, mut stopped) = (Counts::default(), None);
     for place in places {
         let Some(id) = tx.get(&OPEN, place)? else { continue };
