@@ -606,7 +606,7 @@ impl Machine {
             Phase::Stopping
         } else if self.drill.as_ref().is_some_and(Course::stands) {
             Phase::Drill
-        } else if !self.stands_in {
+        } else if !self.stands_in && self.planb.is_gone() {
             if well { Phase::Healthy } else { Phase::Starting }
         } else if here {
             Phase::Returning
