@@ -202,14 +202,18 @@ impl PlanB {
         // The main program's own list of addresses is not Plan B's to write.
         let run = DataFolder::at(self.place.root());
         std::fs::create_dir_all(run.run()).map_err(|e| Fault::broken("making a folder", e))?;
-        Bound::bind(listen.clone(), &run).or_else(|fault| {
-            if fault.code != "address_unusable" {
-                return Err(fault);
-            }
-            tracing::error!("{fault}; only Plan B's own address is served");
-            close_front(&mut listen);
-            Bound::bind(listen, &run)
-        })
+        Bound::bind(listen.clone(), &run)
+            .or_else(|fault| {
+                tracing::error!("{fault}; only Plan B's own address is served");
+                close_front(&mut listen);
+                Bound::bind(listen.clone(), &run)
+            })
+            .or_else(|fault| {
+                // Settings that are wrong are the likeliest reason for Plan B to be needed.
+                tracing::error!("{fault}; Plan B is served at {ADDRESS}");
+                ADDRESS.clone_into(&mut listen.planb);
+                Bound::bind(listen, &run)
+            })
     }
 }
 

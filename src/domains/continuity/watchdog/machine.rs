@@ -247,7 +247,8 @@ impl Machine {
     /// The state for files and commands; `wall` is what the wall shows at `now`.
     pub fn state(&mut self, now: Duration, wall: Moment, of: &Identity) -> WatchdogState {
         let on_wall = |at: Duration| {
-            if at >= now { wall.plus(at - now) } else { Moment(wall.0 - millis(now - at)) }
+            let ago = Moment(wall.0.saturating_sub(millis(now.saturating_sub(at))));
+            ago.plus(at.saturating_sub(now))
         };
         WatchdogState {
             phase: self.phase,
@@ -606,7 +607,7 @@ impl Machine {
             Phase::Stopping
         } else if self.drill.as_ref().is_some_and(Course::stands) {
             Phase::Drill
-        } else if !self.stands_in {
+        } else if !self.stands_in && self.planb.is_gone() {
             if well { Phase::Healthy } else { Phase::Starting }
         } else if here {
             Phase::Returning

@@ -180,7 +180,7 @@ fn a_main_program_that_dies_at_once_is_tried_again_within_the_cap_and_for_ever()
     let mut starts = Vec::new();
     while world.now < began + S(350) {
         if world.main.is_some() {
-            starts.push((world.now - began).as_millis());
+            starts.push(world.now.saturating_sub(began).as_millis());
             world.dies(Whom::Main, End::Code(1));
             assert!(world.planb.is_some());
             // Later the pause alone is longer than what the cap asks for.
