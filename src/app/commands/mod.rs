@@ -27,6 +27,7 @@ use serde::Serialize;
 use super::settings::Config;
 use super::system::VERSION;
 use crate::base::fault::{Fault, Kind};
+use crate::domains::continuity;
 
 /// How a command ends. Whatever is not in this list is a failure too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,7 +225,14 @@ impl Line {
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
             Verb::Audit { verb } => audit::run(place, verb),
-            Verb::Planb { base_dir, verb } => planb_key::run(place, base_dir, verb),
+            Verb::Planb { base_dir, verb } => {
+                let config = place.config()?;
+                let folder = match base_dir {
+                    Some(base) => continuity::place::Place::of_base_dir(&base),
+                    None => continuity::place::Place::at(config.data.planb()),
+                };
+                planb_key::run(&folder, &config.settings.continuity, place.json, &verb)
+            }
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
             Verb::Openapi => openapi::run(),
