@@ -63,7 +63,7 @@ demo-files:
 # One idea a program; what each needs and means is in benches/README.md.
 bench: model
 	@$(begin); $(CARGO) build --release --locked -p ilot -p ilot-benches; \
-	for one in store serve identity "search vectors" "search words" hybrid; do \
+	for one in store serve identity planb "search vectors" "search words" hybrid; do \
 	  echo "-- $$one"; "$(TARGET)"/release/$$one || exit 1; done; $(end)
 
 bundle: pages model build

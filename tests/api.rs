@@ -4,6 +4,7 @@ mod activity;
 mod answers;
 pub mod ask;
 mod collections;
+mod continuity;
 mod conversations;
 mod doors;
 mod every_route;

@@ -130,13 +130,8 @@ fn a_file_is_taken_once_in_order_and_told() {
     assert_eq!(desk.took(), [id(100), id(105)], "what did not fit has left nothing");
     let Outcome::Conflict { code, reason } = desk.arrived(102).outcome else { panic!() };
     assert_eq!((code.as_str(), reason.as_str()), ("does_not_fit", "It does not fit."));
-    let deeds = [
-        "test.take",
-        "handover.conflict",
-        "continuity.drill_entry",
-        "test.take",
-        "handover.take",
-    ];
+    let deeds =
+        ["test.take", "handover.conflict", "continuity.drill_entry", "test.take", "handover.take"];
     assert_eq!(desk.deeds(), deeds);
     assert_eq!(desk.health.level(PART), Some(Level::Reduced));
     // Brought again, in part and whole: nothing is written.

@@ -42,7 +42,12 @@ pub(super) fn packer(desk: &Continuity, clock: Arc<dyn Clock>) -> Option<Packer>
 }
 
 /// Says in the box's health when the pack has grown old, whatever the cause.
-pub(super) fn tell_age(packer: &Packer, settings: &ContinuitySettings, now: Moment, health: &Health) {
+pub(super) fn tell_age(
+    packer: &Packer,
+    settings: &ContinuitySettings,
+    now: Moment,
+    health: &Health,
+) {
     let usual = Duration::from_secs(settings.pack_minutes.saturating_mul(60)).max(LOOKED_AT);
     match packer.state() {
         Some(pack) if now.since(pack.made_at) <= usual.saturating_mul(AGES) => {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::board::{self, Board};
 use super::configuration::{self, Configuration};
-use super::continuity::{self as board, Board};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
 use super::system::{self, System, VERSION};
@@ -113,5 +113,31 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
         plain: vec!["/ca.crt"],
         terse: continuity::routes::TERSE.to_vec(),
     };
+    Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
+}
+
+/// The door at Plan B's address: its own interface and no more, so that whoever reaches it finds the
+/// same whether the main program or Plan B answers.
+///
+/// # Errors
+/// As [`door`].
+pub fn planb_door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
+    let plan_b = desks.continuity.clone();
+    let whole = continuity::routes::api(plan_b.clone()).merge(continuity::routes::health());
+    let (routes, document) = split(whole, VERSION);
+    let desk = desks.identity.clone();
+    let recognise = move |request: &Request| {
+        continuity::routes::recognise(&plan_b, request)
+            .or_else(|| identity::routes::recognise(&desk, request))
+    };
+    let options = DoorOptions {
+        hosts,
+        machine,
+        meters: desks.system.meters.clone(),
+        spelling: Spelling::of(&document),
+        plain: Vec::new(),
+        terse: continuity::routes::TERSE.to_vec(),
+    };
+    let whole = routes.layer(Recognition::by(recognise, desks.live.watch()));
     Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

@@ -94,6 +94,6 @@ mkdir "$work/data" "$work/base"
 against "the main program" "$work/data" "$work/data/planb/api_key.txt" "" \
   serve --data "$work/data" --http 127.0.0.1:0 --https off --planb 127.0.0.1:PORT
 against "Plan B, without a database" "$work/data" "$work/data/planb/api_key.txt" yes \
-  planb --data "$work/data" --host 127.0.0.1 --port PORT
+  planb --data "$work/data" --http 127.0.0.1:0 --https off --host 127.0.0.1 --port PORT
 against "Plan B, as the original lays it out" "$work/base" "$work/base/.runtime/api_key.txt" yes \
   planb --base-dir "$work/base" --port PORT

@@ -10,6 +10,7 @@ mod doctor;
 pub mod eval;
 mod model;
 pub mod openapi;
+mod planb;
 mod planb_key;
 mod search;
 mod serve;
@@ -27,7 +28,6 @@ use serde::Serialize;
 use super::settings::Config;
 use super::system::VERSION;
 use crate::base::fault::{Fault, Kind};
-use crate::domains::continuity;
 
 /// How a command ends. Whatever is not in this list is a failure too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +95,17 @@ impl Place {
         Config::read(self.data.clone(), &self.overrides()?)
     }
 
+    /// The settings for what has to go on whatever the settings file holds: without it if need be, and
+    /// then with what is wrong with it.
+    fn config_in_need(&self) -> Result<(Config, Option<Fault>), Fault> {
+        let overrides = self.overrides()?;
+        match Config::read(self.data.clone(), &overrides) {
+            Ok(config) => Ok((config, None)),
+            // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
+            Err(wrong) => Ok((Config::without_file(self.data.clone(), &overrides)?, Some(wrong))),
+        }
+    }
+
     /// The settings that flags give.
     fn overrides(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
@@ -155,18 +166,12 @@ enum Verb {
         #[command(subcommand)]
         verb: audit::Verb,
     },
-    /// Plan B: its keys
-    Planb {
-        /// The original's layout: keys lie in `.runtime/` below this folder
-        #[arg(long, global = true, value_name = "DIR")]
-        base_dir: Option<PathBuf>,
-        #[command(subcommand)]
-        verb: planb_key::Verb,
-    },
     /// Fill a fresh box with the papers of a French transport depot
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
     Eval(eval::Flags),
+    /// Stand in for the main program from files alone; its keys, its pack, its outbox
+    Planb(planb::Flags),
     /// Print the `OpenAPI` document
     Openapi,
     /// Print the version
@@ -225,16 +230,9 @@ impl Line {
             Verb::Search(flags) => search::run(place, &flags),
             Verb::User { verb } => user::run(place, verb),
             Verb::Audit { verb } => audit::run(place, verb),
-            Verb::Planb { base_dir, verb } => {
-                let config = place.config()?;
-                let folder = match base_dir {
-                    Some(base) => continuity::place::Place::of_base_dir(&base),
-                    None => continuity::place::Place::at(config.data.planb()),
-                };
-                planb_key::run(&folder, &config.settings.continuity, place.json, &verb)
-            }
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
+            Verb::Planb(flags) => planb::run(place, flags),
             Verb::Openapi => openapi::run(),
             Verb::Version => {
                 show::either(

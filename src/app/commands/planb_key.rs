@@ -7,14 +7,13 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::{Exit, show};
+use crate::app::planb::Site;
 use crate::base::caller::Caller;
 use crate::base::clock::{MachineClock, Moment};
 use crate::base::fault::Fault;
 use crate::base::health::Health;
 use crate::domains::continuity::keys::{FileKeyState, KeyDraft, ScopedKey};
-use crate::domains::continuity::place;
 use crate::domains::continuity::sealing::SealingState;
-use crate::domains::continuity::settings::ContinuitySettings;
 use crate::domains::continuity::{Continuity, ContinuityState};
 
 /// Words of a caller's request in the log.
@@ -73,19 +72,30 @@ pub(super) enum SealingVerb {
     Rotate,
 }
 
-/// Does what `verb` says in Plan B's folder.
-pub(super) fn run(
-    folder: &place::Place,
-    settings: &ContinuitySettings,
-    json: bool,
-    verb: &Verb,
-) -> Result<Exit, Fault> {
+/// Does what `verb` says at a site: in the data folder, or in the original's layout.
+pub(super) fn run(site: &Site, verb: Verb, json: bool) -> Result<Exit, Fault> {
     let clock = Arc::new(MachineClock);
     let health = Health::new(clock.clone());
-    let desk = Continuity::open(folder, settings, clock, health);
+    let desk = Continuity::open(&site.place, &site.settings.continuity, clock, health);
     let caller = Caller::console(REQUEST);
     match verb {
-        Verb::Key { verb } => on_keys(&desk, &caller, json, verb)?,
+        Verb::Key { verb: KeyVerb::List } => list(&desk, &caller, json)?,
+        Verb::Key { verb: KeyVerb::Rotate { grace } } => {
+            let key = desk.rotate_key(&caller, grace.map(Duration::from_secs))?;
+            show::either(json, &json!({"api_key": key.as_str()}), || println!("{}", *key));
+        }
+        Verb::Key { verb: KeyVerb::Add { name, scopes, days } } => {
+            let (text, key) = desk.add_key(&caller, KeyDraft { name, scopes, days })?;
+            let mut shown = view(&key);
+            if let Value::Object(members) = &mut shown {
+                members.insert("api_key".into(), text.as_str().into());
+            }
+            show::either(json, &shown, || println!("{}", *text));
+        }
+        Verb::Key { verb: KeyVerb::Remove { name } } => {
+            desk.remove_key(&caller, &name)?;
+            show::either(json, &json!({"removed": name}), || println!("{name} is gone."));
+        }
         Verb::Sealing { verb } => {
             let state = match verb {
                 SealingVerb::Show => desk.sealing(&caller)?,
@@ -95,30 +105,6 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
-}
-
-fn on_keys(desk: &Continuity, caller: &Caller, json: bool, verb: &KeyVerb) -> Result<(), Fault> {
-    match verb {
-        KeyVerb::List => list(desk, caller, json)?,
-        KeyVerb::Rotate { grace } => {
-            let key = desk.rotate_key(caller, grace.map(Duration::from_secs))?;
-            show::either(json, &json!({"api_key": key.as_str()}), || println!("{}", *key));
-        }
-        KeyVerb::Add { name, scopes, days } => {
-            let draft = KeyDraft { name: name.clone(), scopes: scopes.clone(), days: *days };
-            let (text, key) = desk.add_key(caller, draft)?;
-            let mut shown = view(&key);
-            if let Value::Object(members) = &mut shown {
-                members.insert("api_key".into(), text.as_str().into());
-            }
-            show::either(json, &shown, || println!("{}", *text));
-        }
-        KeyVerb::Remove { name } => {
-            desk.remove_key(caller, name)?;
-            show::either(json, &json!({"removed": name}), || println!("{name} is gone."));
-        }
-    }
-    Ok(())
 }
 
 fn list(desk: &Continuity, caller: &Caller, json: bool) -> Result<(), Fault> {

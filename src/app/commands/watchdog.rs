@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::{Exit, Place, show};
 use crate::app::listen::notify;
 use crate::app::logs;
+use crate::app::planb::Site;
 use crate::app::settings::Config;
 use crate::base::clock::{Clock, MachineClock};
 use crate::base::fault::{Fault, Kind};
@@ -91,16 +92,6 @@ pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
     }
 }
 
-/// The settings in force; those without the file when the file is damaged, and what is wrong with it.
-fn config(place: &Place) -> Result<(Config, Option<Fault>), Fault> {
-    let overrides = place.overrides()?;
-    match Config::read(place.data.clone(), &overrides) {
-        Ok(config) => Ok((config, None)),
-        // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
-        Err(wrong) => Ok((Config::without_file(place.data.clone(), &overrides)?, Some(wrong))),
-    }
-}
-
 /// The base directory of the original's use, if this is one: it is given, or a target is and no data
 /// folder.
 fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
@@ -119,12 +110,12 @@ fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
 fn folder(place: &Place, flags: &Flags) -> Result<Folder, Fault> {
     Ok(match base_dir(place, flags)? {
         Some(base) => Folder::of_base_dir(&base),
-        None => Folder::at(config(place)?.0.data.planb()),
+        None => Folder::at(place.config_in_need()?.0.data.planb()),
     })
 }
 
 fn watch(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
-    let (config, wrong) = config(place)?;
+    let (config, wrong) = place.config_in_need()?;
     let folder = folder(place, flags)?;
     if base_dir(place, flags)?.is_none() {
         config.data.create().map_err(|e| unusable(config.data.root(), &e))?;
@@ -313,7 +304,8 @@ fn planb_address(flags: &Flags, config: &Config, in_base: bool) -> Option<At> {
     if in_base || flags.host.is_some() || flags.port.is_some() {
         return reachable(&address(flags));
     }
-    reachable(&config.settings.listen.planb)
+    // Plan B's process answers at its usual address where the main program answers at none.
+    reachable(&Site::of_box(config).settings.listen.planb)
 }
 
 /// An address to ask at; none for `off`, for any free port, and for what is no address.

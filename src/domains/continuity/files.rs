@@ -47,7 +47,7 @@ struct Held<T> {
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     inode: (u64, u64),
     len: u64,
     modified: (i64, i64),
@@ -66,7 +66,8 @@ impl Stamp {
         }
     }
 
-    fn modified(&self) -> Moment {
+    /// When the file was last written.
+    pub(super) fn modified(&self) -> Moment {
         Moment(self.modified.0.saturating_mul(1000).saturating_add(self.modified.1 / 1_000_000))
     }
 }
@@ -130,7 +131,11 @@ fn unread(cause: io::Error) -> Fault {
     Fault::broken("reading a file of Plan B", cause)
 }
 
-fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
+/// What tells this state of a file from another; none when it is not there.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::metadata(path) {
         Ok(meta) => Ok(Some(Stamp::of(&meta))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::files::under_lock;
 use super::keeping;
 use super::place::Place;
 use crate::base::fault::Fault;
@@ -17,8 +18,6 @@ use crate::engines::signing::{self, PUBLIC, SIGNATURE, SigningKey};
 const ID: usize = 32;
 /// Bytes of the HMAC key.
 const HMAC_KEY: usize = 32;
-/// Held while keys are made.
-const LOCK: &str = "node.lock";
 
 /// The node's keys, read once: they do not change.
 pub struct Node {
@@ -38,19 +37,17 @@ impl Node {
     /// Reads the node's keys (`node.key`, `hmac_key.bin`), making those that are missing.
     ///
     /// # Errors
-    /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), or what the file
-    /// system says.
+    /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), `planb_files_busy`, or
+    /// what the file system says.
     pub fn open(place: &Place) -> Result<Self, Fault> {
         place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
-        let lock = keeping::hold(&place.root().join(LOCK))
-            .map_err(|e| Fault::broken("locking the node's keys", e))?;
+        under_lock(&place.node_key(), || Self::read_or_make(place))
+    }
+
+    fn read_or_make(place: &Place) -> Result<Self, Fault> {
         let pkcs8 = keeping::read_or_make(&place.node_key(), SigningKey::make)?;
         let key = SigningKey::read(&pkcs8).map_err(|fault| {
-            let damaged = damaged("node_key_damaged", &place.node_key(), "an Ed25519 key (PKCS#8)");
-            match fault.cause {
-                Some(cause) => damaged.because(cause),
-                None => damaged,
-            }
+            damaged("node_key_damaged", &place.node_key(), "an Ed25519 key (PKCS#8)").because(fault)
         })?;
         let hmac = keeping::read_or_make(&place.hmac_key(), || {
             Ok(Zeroizing::new(secrets::random::<HMAC_KEY>()?.to_vec()))
@@ -59,7 +56,6 @@ impl Node {
             .as_slice()
             .try_into()
             .map_err(|_| damaged("hmac_key_damaged", &place.hmac_key(), "32 bytes"))?;
-        drop(lock);
         let id = id_of(&key.public());
         Ok(Self { key, id, name: HEXLOWER.encode(&id), hmac: Zeroizing::new(hmac) })
     }

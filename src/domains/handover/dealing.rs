@@ -29,8 +29,7 @@ impl Handover {
         }
         let who = caller.clone();
         let arrived = self.store.write_once(caller, "handover.done", move |tx| {
-            let mut arrived =
-                tx.get(&ARRIVALS, &id)?.ok_or_else(|| Fault::not_found("arrival"))?;
+            let mut arrived = tx.get(&ARRIVALS, &id)?.ok_or_else(|| Fault::not_found("arrival"))?;
             if arrived.outcome != Outcome::Note {
                 who.require(Right::ManageContinuity)?;
             }

@@ -78,11 +78,8 @@ impl Handover {
     /// # Errors
     /// What the store says.
     pub fn open(store: Store, health: Health) -> Result<Self, Fault> {
-        let desk = Desk {
-            takers: Mutex::default(),
-            turn: Mutex::default(),
-            offer: AtomicBool::new(true),
-        };
+        let desk =
+            Desk { takers: Mutex::default(), turn: Mutex::default(), offer: AtomicBool::new(true) };
         let handover = Self { store, health, desk: Arc::new(desk) };
         handover.on("note", Arc::new(|_, _| Ok(Outcome::Note)));
         handover.on("drill", Arc::new(taking::drill));

@@ -241,11 +241,7 @@ fn take_batch(
 }
 
 /// Offers entries of one file that waited; those before the one that stops are kept.
-fn take_waiting(
-    tx: &mut Tx<'_>,
-    takers: &Takers,
-    places: &[(Id, u64)],
-) -> Result<Stopped, Fault> {
+fn take_waiting(tx: &mut Tx<'_>, takers: &Takers, places: &[(Id, u64)]) -> Result<Stopped, Fault> {
     let (mut counts, mut stopped) = (Counts::default(), None);
     for place in places {
         let Some(id) = tx.get(&OPEN, place)? else { continue };

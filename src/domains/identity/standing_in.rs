@@ -58,9 +58,8 @@ impl Identity {
         only_the_box(caller)?;
         let now = self.clock.now();
         let keys = self.store.read(|view| view.list(&API_KEYS, &all(), usize::MAX))?;
-        let good = |key: &ApiKey| {
-            key.kind == KeyKind::Kiosk && key.expires_at.is_none_or(|end| now < end)
-        };
+        let good =
+            |key: &ApiKey| key.kind == KeyKind::Kiosk && key.expires_at.is_none_or(|end| now < end);
         let mut kiosks: Vec<_> = keys.into_iter().map(|(_, key)| key).filter(good).collect();
         kiosks.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
         Ok(kiosks)

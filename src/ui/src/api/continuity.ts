@@ -39,13 +39,15 @@ export type Answering = "main" | "planb" | "nobody";
 /** A box that does not say who it is within this time counts as nobody. */
 const ASKED_MS = 2_000;
 
-/** Asks `/health`, which both answer without a sign-in; only the main program tells how long it has been up. */
+/** What Plan B says of itself in every answer. */
+const MODE = "x-ilot-mode";
+
+/** Asks `/health`, which both answer without a sign-in. */
 export async function whoAnswers(): Promise<Answering> {
   try {
     const got = await fetch("/health", { cache: "no-store", signal: AbortSignal.timeout(ASKED_MS) });
     if (!got.ok) return "nobody";
-    const told: unknown = await got.json();
-    return typeof told === "object" && told !== null && "uptime_seconds" in told ? "main" : "planb";
+    return got.headers.get(MODE) === "planb" ? "planb" : "main";
   } catch {
     return "nobody";
   }

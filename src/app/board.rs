@@ -18,7 +18,7 @@ use crate::base::clock::Clock;
 use crate::base::fault::{Fault, Field};
 use crate::base::id::Id;
 use crate::domains::continuity::keys::{KeyDraft, ScopedKey};
-use crate::domains::continuity::pack::{Packer, PackState};
+use crate::domains::continuity::pack::{PackState, Packer};
 use crate::domains::continuity::watchdog::state::{Drill, DrillWish, Seen, WatchdogState};
 use crate::domains::continuity::watchdog::{drill, history, lock};
 use crate::domains::continuity::{Continuity, ContinuityState};
@@ -27,8 +27,8 @@ use crate::domains::handover::lists::{Asked, LIST_MAX};
 use crate::store::{Deed, Store};
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, run};
 use views::{
-    ArrivalPage, ArrivalView, BoardAnswer, DrillList, WatchdogHistory, NewKey, PackAnswer,
-    ReportList, SealingView,
+    ArrivalPage, ArrivalView, BoardAnswer, DrillList, NewKey, PackAnswer, ReportList, SealingView,
+    WatchdogHistory,
 };
 
 /// Lines of the watchdog's history when the request does not say how many.
@@ -332,8 +332,7 @@ async fn continuity_add_key(
     Json(body): Json<NewKeyBody>,
 ) -> Result<(StatusCode, Json<NewKey>), WebFault> {
     let draft = KeyDraft { name: body.name, scopes: body.scopes, days: body.days };
-    let (text, key): (_, ScopedKey) =
-        run(move || board.continuity.add_key(&caller, draft)).await?;
+    let (text, key): (_, ScopedKey) = run(move || board.continuity.add_key(&caller, draft)).await?;
     Ok((StatusCode::CREATED, Json(NewKey::of(text.to_string(), key))))
 }
 
@@ -381,7 +380,10 @@ async fn continuity_pack(State(board): State<Board>, Asker(caller): Asker) -> An
 /// What came of each file that Plan B wrote, newest first.
 #[utoipa::path(get, path = "/continuity/reports", tag = "continuity",
     responses((status = 200, body = ReportList), (status = 403, description = "`right_missing`")))]
-async fn continuity_reports(State(board): State<Board>, Asker(caller): Asker) -> Answer<ReportList> {
+async fn continuity_reports(
+    State(board): State<Board>,
+    Asker(caller): Asker,
+) -> Answer<ReportList> {
     Ok(Json(run(move || board.handover.reports(&caller)).await?.into()))
 }
 
