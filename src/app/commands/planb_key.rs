@@ -72,7 +72,7 @@ pub(super) enum SealingVerb {
     Rotate,
 }
 
-/// Does what `verb` says in the data folder, or in the `.runtime/` of `base_dir`.
+/// Does what `verb` says at a site: in the data folder, or in the original's layout.
 pub(super) fn run(site: &Site, verb: Verb, json: bool) -> Result<Exit, Fault> {
     let clock = Arc::new(MachineClock);
     let health = Health::new(clock.clone());

@@ -89,10 +89,10 @@ impl<T> Watched<T> {
     /// The fault of a damaged file, or what the file system says.
     pub(super) fn get(&self) -> Result<Arc<T>, Fault> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp_of(&self.path).map_err(|e| self.unread(e))?;
+        let stamp = stamp_of(&self.path).map_err(unread)?;
         let fresh = held.as_ref().is_some_and(|h| h.settled && h.stamp == stamp);
         if !fresh {
-            *held = Some(self.read().map_err(|e| self.unread(e))?);
+            *held = Some(self.read().map_err(unread)?);
         }
         held.as_ref().and_then(|h| h.value.clone()).ok_or_else(self.damaged)
     }
@@ -125,10 +125,10 @@ impl<T> Watched<T> {
         let settled = old && Stamp::of(&file.metadata()?) == stamp;
         Ok(Held { stamp: Some(stamp), settled, value })
     }
+}
 
-    fn unread(&self, cause: io::Error) -> Fault {
-        Fault::broken("reading a file of Plan B", cause)
-    }
+fn unread(cause: io::Error) -> Fault {
+    Fault::broken("reading a file of Plan B", cause)
 }
 
 /// What tells this state of a file from another; none when it is not there.
