@@ -21,6 +21,7 @@ mod generation;
 mod golden;
 mod house;
 mod model_files;
+mod planb;
 mod quality;
 mod readers;
 mod store;

@@ -66,11 +66,7 @@ impl Site {
         if !settings.continuity.front {
             close_front(&mut settings.listen);
         }
-        Self {
-            place: Place::at(config.data.planb()),
-            keys: Some(config.data.keys()),
-            settings,
-        }
+        Self { place: Place::at(config.data.planb()), keys: Some(config.data.keys()), settings }
     }
 
     /// Plan B in the original's layout: `.runtime/` below `base`, no box around it.
@@ -205,7 +201,6 @@ impl PlanB {
         listen.drain_seconds = DRAIN_SECONDS;
         // The main program's own list of addresses is not Plan B's to write.
         let run = DataFolder::at(self.place.root());
-        std::fs::create_dir_all(run.run()).map_err(|e| Fault::broken("making a folder", e))?;
         Bound::bind(listen.clone(), &run).or_else(|fault| {
             if fault.code != "address_unusable" {
                 return Err(fault);

@@ -113,10 +113,9 @@ fn serve(mut site: Site, log_json: bool, json: bool) -> Result<Exit, Fault> {
     let health = Health::new(clock.clone());
     let tasks = Tasks::new(health.clone());
     site.settings.log.json |= log_json;
-    let folder = site.place.root().join("logs");
-    let made = site.place.create().and_then(|()| std::fs::create_dir_all(&folder));
+    let folder = site.place.logs();
     // A disk that takes no log must not keep Plan B from answering.
-    site.settings.log.file &= made.is_ok();
+    site.settings.log.file &= site.place.create().is_ok() && tempfile::tempfile_in(&folder).is_ok();
     let logs = logs::start(&site.settings.log, &folder, clock.clone(), &tasks)?;
     let planb = PlanB::open(site, clock, tasks, health)?;
     runtime()?.block_on(async {
@@ -144,7 +143,11 @@ fn announce(addresses: &Addresses, json: bool) {
         return;
     }
     println!("ilot {} · Plan B", crate::app::system::VERSION);
-    let all = [("plan B", "http", addresses.planb), ("http", "http", addresses.http), ("https", "https", addresses.https)];
+    let all = [
+        ("plan B", "http", addresses.planb),
+        ("http", "http", addresses.http),
+        ("https", "https", addresses.https),
+    ];
     for (name, scheme, address) in all {
         for place in address.map(machine::reached_at).unwrap_or_default() {
             println!("  {name:<7} {scheme}://{place}/planb");
@@ -170,12 +173,19 @@ fn pack(place: &place::Place, verb: PackVerb, json: bool) -> Result<Exit, Fault>
         match &state {
             None => println!("There is no pack that can be used."),
             Some(state) => {
-                let signed = if verified { "signed by this node" } else { "NOT signed by this node" };
+                let signed =
+                    if verified { "signed by this node" } else { "NOT signed by this node" };
                 println!("pack {} · {} · {signed}", state.generation, state.made_at.to_rfc3339());
                 println!("{} people · {} doors · {} bytes", state.people, state.doors, state.bytes);
                 for section in &state.sections {
-                    let stale = section.stale_since.map(|at| format!(" (as of {})", at.to_rfc3339()));
-                    println!("  {:<20} {} rows{}", section.id, section.rows, stale.unwrap_or_default());
+                    let stale =
+                        section.stale_since.map(|at| format!(" (as of {})", at.to_rfc3339()));
+                    println!(
+                        "  {:<20} {} rows{}",
+                        section.id,
+                        section.rows,
+                        stale.unwrap_or_default()
+                    );
                 }
                 for paper in &state.papers {
                     println!("  {} {} bytes", paper.name, paper.bytes);
@@ -202,7 +212,13 @@ fn list(place: &place::Place, all: bool, json: bool) -> Result<Exit, Fault> {
         for file in &files {
             say(file);
             for entry in file.entries.iter() {
-                println!("  {:>4} {} {} {}", entry.seq, entry.at.to_rfc3339(), entry.kind, entry.by.name);
+                println!(
+                    "  {:>4} {} {} {}",
+                    entry.seq,
+                    entry.at.to_rfc3339(),
+                    entry.kind,
+                    entry.by.name
+                );
             }
         }
     });

@@ -96,7 +96,10 @@ struct Session {
 enum Holder {
     Person(Id),
     /// Whoever has a key of Plan B's, with what it lets do.
-    Key { name: String, rights: Rights },
+    Key {
+        name: String,
+        rights: Rights,
+    },
 }
 
 /// Wrong passwords, those under way among them.
@@ -220,7 +223,11 @@ impl People {
                 let pack = found.pack.as_ref().filter(|pack| pack.verified())?;
                 let person = pack.people().find(|person| person.id == id)?;
                 let rights = person.rights.iter().filter_map(|name| Right::named(name)).collect();
-                Some(Caller { who: Who::User { id, name: person.username.clone() }, rights, ..caller })
+                Some(Caller {
+                    who: Who::User { id, name: person.username.clone() },
+                    rights,
+                    ..caller
+                })
             }
         }
     }
@@ -374,13 +381,8 @@ fn digest(word: &str) -> [u8; 32] {
 }
 
 fn wrong() -> Fault {
-    Fault::new(
-        Kind::Unauthenticated,
-        "bad_credentials",
-        "The name or the password is wrong.",
-    )
+    Fault::new(Kind::Unauthenticated, "bad_credentials", "The name or the password is wrong.")
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -173,8 +173,7 @@ impl Standing {
         match Right::named(&section.right) {
             // Plan B's own key opens what the box's owner can read in its files anyway.
             Some(right)
-                if caller.who != Who::Nobody
-                    && !caller.rights.holds(Right::ManageContinuity) =>
+                if caller.who != Who::Nobody && !caller.rights.holds(Right::ManageContinuity) =>
             {
                 caller.require(right)
             }
@@ -282,10 +281,11 @@ impl Standing {
         punch.remark = remark.filter(|text| !text.is_empty());
         check_text(punch.remark.as_deref().unwrap_or_default(), false)?;
         // A kiosk knows people this pack may not: those who never sign in.
-        let known = caller.door == Door::Kiosk
-            || self.found().pack.as_ref().is_some_and(|pack| {
-                everybody(pack).iter().any(|person| person.id == punch.person)
-            });
+        let known =
+            caller.door == Door::Kiosk
+                || self.found().pack.as_ref().is_some_and(|pack| {
+                    everybody(pack).iter().any(|person| person.id == punch.person)
+                });
         if !known {
             return Err(Fault::new(
                 Kind::Unprocessable,
@@ -311,10 +311,8 @@ pub fn is_near(address: Option<IpAddr>) -> bool {
 }
 
 fn everybody(pack: &Pack) -> Vec<Punchable> {
-    let users = pack.people().map(|person| Punchable {
-        name: person.display_name.clone(),
-        id: person.id,
-    });
+    let users =
+        pack.people().map(|person| Punchable { name: person.display_name.clone(), id: person.id });
     let rows = pack.sections().flat_map(|(section, _)| section.rows.iter());
     let of_rows = rows.filter_map(|row| {
         let id = row.key.strip_prefix(PERSON_ROW)?.parse().ok()?;

@@ -285,7 +285,9 @@ fn names(folder: &Path) -> io::Result<BTreeSet<Id>> {
     for entry in entries {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == ENDING) {
-            names.extend(path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<Id>().ok()));
+            names.extend(
+                path.file_stem().and_then(|s| s.to_str()).and_then(|s| s.parse::<Id>().ok()),
+            );
         }
     }
     Ok(names)

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Author, BEFORE_HASH, Draft, ENDING, ENTRIES_MAX, ENTRY_MAX, Entry, Head, hash, reading};
+use super::{
+    Author, BEFORE_HASH, Draft, ENDING, ENTRIES_MAX, ENTRY_MAX, Entry, Head, hash, reading,
+};
 use crate::base::clock::Clock;
 use crate::base::disk::{Disk, DiskFile};
 use crate::base::fault::{Fault, Kind};

@@ -312,11 +312,9 @@ impl Inside {
         let now = self.clock.now();
         // A clock that was set back must not keep a pack of the future for ever.
         let young = there.made_at <= now && now.since(there.made_at) < self.limits.age;
-        let same = Manifest {
-            made_at: there.made_at,
-            generation: there.generation,
-            ..fresh.clone()
-        } == *there;
+        let same =
+            Manifest { made_at: there.made_at, generation: there.generation, ..fresh.clone() }
+                == *there;
         young && same && pack.verified() && !pack.previous()
     }
 
@@ -365,7 +363,12 @@ impl Inside {
             health.report(PART, Level::Reduced, detail, advice);
         } else if let Some(out) = state.left_out.first() {
             let detail = format!("'{}' is not in the pack ({}).", out.name, out.why);
-            health.report(PART, Level::Reduced, detail, "Choose fewer papers, or raise continuity.pack_documents_mib.");
+            health.report(
+                PART,
+                Level::Reduced,
+                detail,
+                "Choose fewer papers, or raise continuity.pack_documents_mib.",
+            );
         } else {
             health.well(PART, format!("Written {}.", state.made_at.to_rfc3339()));
         }

@@ -87,8 +87,7 @@ fn open(
     }
     let tables: Tables = serde_json::from_slice(&bytes)
         .map_err(|e| trouble(wanted, format!("it cannot be read: {e}")))?;
-    let verified =
-        trusted.is_some_and(|public| HEXLOWER.encode(public) == manifest.public_key);
+    let verified = trusted.is_some_and(|public| HEXLOWER.encode(public) == manifest.public_key);
     Ok(Some((manifest, tables, verified)))
 }
 
@@ -195,9 +194,9 @@ impl Pack {
             return Err(Fault::not_found("paper"));
         };
         match check(&path, sha256, entry.bytes) {
-            Ok(None) => {
-                File::open(&path).map(|f| (entry, f)).map_err(|e| Fault::broken("opening a paper", e))
-            }
+            Ok(None) => File::open(&path)
+                .map(|f| (entry, f))
+                .map_err(|e| Fault::broken("opening a paper", e)),
             Ok(Some(what)) => Err(damaged(&what)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Err(damaged("it is gone")),
             Err(e) => Err(Fault::broken("reading a paper", e)),

@@ -139,8 +139,15 @@ pub(super) fn note_form(view: &View<'_>, h: &mut Html, asked: &Asked, fault: Opt
         let wrong = fault.filter(|fault| field_of(fault) == Some("text"));
         refused(view, h, wrong);
         let most = (TEXT_MAX * 2).to_string();
-        let base = [("id", "text"), ("name", "text"), ("rows", "3"), ("required", ""), ("maxlength", most.as_str())];
-        let focus: &[_] = if fault.is_some() || !asked.about.is_empty() { &[("autofocus", "")] } else { &[] };
+        let base = [
+            ("id", "text"),
+            ("name", "text"),
+            ("rows", "3"),
+            ("required", ""),
+            ("maxlength", most.as_str()),
+        ];
+        let focus: &[_] =
+            if fault.is_some() || !asked.about.is_empty() { &[("autofocus", "")] } else { &[] };
         h.say("textarea", &[&base, wrong_attributes(wrong), focus].concat(), &asked.text);
         h.say("button", &[], view.pick("Noter", "Note it"));
     });
@@ -178,7 +185,12 @@ pub(super) fn punch_form(
             refused(view, h, wrong);
             for direction in Direction::ALL {
                 h.el("label", &[("class", "choice")], |h| {
-                    let base = [("type", "radio"), ("name", "direction"), ("value", direction.name()), ("required", "")];
+                    let base = [
+                        ("type", "radio"),
+                        ("name", "direction"),
+                        ("value", direction.name()),
+                        ("required", ""),
+                    ];
                     let chosen: &[_] =
                         if direction.name() == asked.direction { &[("checked", "")] } else { &[] };
                     h.void("input", &[&base, chosen].concat());
@@ -186,8 +198,15 @@ pub(super) fn punch_form(
                 });
             }
         });
-        h.say("label", &[("for", "remark")], view.pick("Remarque (facultatif)", "Remark (optional)"));
-        h.void("input", &[("id", "remark"), ("name", "remark"), ("maxlength", "200"), ("value", &asked.remark)]);
+        h.say(
+            "label",
+            &[("for", "remark")],
+            view.pick("Remarque (facultatif)", "Remark (optional)"),
+        );
+        h.void(
+            "input",
+            &[("id", "remark"), ("name", "remark"), ("maxlength", "200"), ("value", &asked.remark)],
+        );
         h.say("button", &[], view.pick("Pointer", "Punch"));
     });
 }
@@ -212,14 +231,16 @@ pub(super) fn rows_of_entries(view: &View<'_>, h: &mut Html, entries: &[Entry]) 
 
 /// What an entry says.
 fn words_of(view: &View<'_>, entry: &Entry) -> String {
-    let word = |name: &str| entry.body.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+    let word =
+        |name: &str| entry.body.get(name).and_then(|value| value.as_str()).unwrap_or_default();
     match entry.kind.as_str() {
         "note" if word("about").is_empty() => word("text").to_owned(),
         "note" => format!("{} : {}", about(view, word("section"), word("about")), word("text")),
         "punch" => {
             let id = word("person");
             let people = view.pack().into_iter().flat_map(|pack| pack.people());
-            let known = people.filter(|person| person.id.to_string() == id).map(|p| &p.display_name);
+            let known =
+                people.filter(|person| person.id.to_string() == id).map(|p| &p.display_name);
             let row = row_named(view, "", &format!("person:{id}"));
             let name = known.cloned().next().or(row).unwrap_or_else(|| id.to_owned());
             let remark = word("remark");
@@ -276,7 +297,11 @@ fn wrong_attributes(fault: Option<&Fault>) -> &'static [(&'static str, &'static 
 
 fn refused(view: &View<'_>, h: &mut Html, fault: Option<&Fault>) {
     if let Some(fault) = fault {
-        h.say("p", &[("class", "fault"), ("id", "fault"), ("role", "alert")], &of_fault(fault, view.lang));
+        h.say(
+            "p",
+            &[("class", "fault"), ("id", "fault"), ("role", "alert")],
+            &of_fault(fault, view.lang),
+        );
     }
 }
 

@@ -92,9 +92,15 @@ impl<'a> View<'a> {
         inside: impl FnOnce(&mut Html),
     ) -> String {
         let mut body = Html::new();
-        body.say("a", &[("class", "skip"), ("href", "#main")], self.pick("Aller au contenu", "Skip to content"));
+        body.say(
+            "a",
+            &[("class", "skip"), ("href", "#main")],
+            self.pick("Aller au contenu", "Skip to content"),
+        );
         body.el("header", &[("class", "top")], |h| self.banner(h));
-        body.el("nav", &[("class", "tabs"), ("aria-label", self.pick("Plan B", "Plan B"))], |h| self.tabs(h));
+        body.el("nav", &[("class", "tabs"), ("aria-label", self.pick("Plan B", "Plan B"))], |h| {
+            self.tabs(h)
+        });
         body.el("main", &[("id", "main"), ("tabindex", "-1")], |h| {
             h.say("h1", &[], title);
             if let Some(notice) = notice {
@@ -105,7 +111,10 @@ impl<'a> View<'a> {
         body.el("footer", &[("class", "foot")], |h| self.foot(h));
         body.document(self.lang.code(), |h| {
             h.void("meta", &[("charset", "utf-8")]);
-            h.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
+            h.void(
+                "meta",
+                &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")],
+            );
             h.void("meta", &[("name", "color-scheme"), ("content", "light dark")]);
             h.say("title", &[], &format!("{title} · Plan B{}", self.site(" · ")));
             h.void("link", &[("rel", "stylesheet"), ("href", "/planb/planb.css")]);
@@ -129,24 +138,50 @@ impl<'a> View<'a> {
         });
         let since = self.time(self.standing.since());
         let drill = self.standing.is_drill();
-        h.el("div", &[("class", if drill { "state drill" } else { "state" }), ("role", "status")], |h| {
-            h.el("p", &[], |h| {
-                let word = if drill { self.pick("Exercice", "Drill") } else { "Plan B" };
-                h.say("strong", &[], word);
-                h.text(self.pick(" : ", ": "));
-                h.text(&match self.lang {
-                    Lang::Fr => format!("le programme principal est absent depuis {since}."),
-                    Lang::En => format!("the main program has been away since {since}."),
+        h.el(
+            "div",
+            &[("class", if drill { "state drill" } else { "state" }), ("role", "status")],
+            |h| {
+                h.el("p", &[], |h| {
+                    let word = if drill { self.pick("Exercice", "Drill") } else { "Plan B" };
+                    h.say("strong", &[], word);
+                    h.text(self.pick(" : ", ": "));
+                    h.text(&match self.lang {
+                        Lang::Fr => format!("le programme principal est absent depuis {since}."),
+                        Lang::En => format!("the main program has been away since {since}."),
+                    });
                 });
-            });
-            self.age(h);
-            h.say("p", &[("class", "back"), ("id", "back"), ("hidden", ""), ("data-text", self.pick("Le programme principal est revenu : continuer là-bas.", "The main program is back: go on there."))], "");
-        });
+                self.age(h);
+                h.say(
+                    "p",
+                    &[
+                        ("class", "back"),
+                        ("id", "back"),
+                        ("hidden", ""),
+                        (
+                            "data-text",
+                            self.pick(
+                                "Le programme principal est revenu : continuer là-bas.",
+                                "The main program is back: go on there.",
+                            ),
+                        ),
+                    ],
+                    "",
+                );
+            },
+        );
     }
 
     fn age(&self, h: &mut Html) {
         let Some(pack) = self.pack() else {
-            h.say("p", &[("class", "old")], self.pick("Aucun plan n’est sur cette machine.", "There is no plan on this machine."));
+            h.say(
+                "p",
+                &[("class", "old")],
+                self.pick(
+                    "Aucun plan n’est sur cette machine.",
+                    "There is no plan on this machine.",
+                ),
+            );
             return;
         };
         let minutes = self.standing.now().since(pack.made_at()).as_millis() / MINUTE_MS;
@@ -168,10 +203,14 @@ impl<'a> View<'a> {
             ));
         }
         if pack.previous() {
-            h.say("p", &[("class", "old")], self.pick(
-                "Le plan le plus récent est abîmé ; celui-ci est le précédent.",
-                "The newest plan is damaged; this is the one before it.",
-            ));
+            h.say(
+                "p",
+                &[("class", "old")],
+                self.pick(
+                    "Le plan le plus récent est abîmé ; celui-ci est le précédent.",
+                    "The newest plan is damaged; this is the one before it.",
+                ),
+            );
         }
     }
 
@@ -179,10 +218,14 @@ impl<'a> View<'a> {
         let other = self.lang.other();
         let sign = if self.path.contains('?') { '&' } else { '?' };
         let to = format!("{}{sign}lang={}", self.path, other.code());
-        h.say("a", &[("href", &to), ("lang", other.code()), ("hreflang", other.code())], match other {
-            Lang::Fr => "Français",
-            Lang::En => "English",
-        });
+        h.say(
+            "a",
+            &[("href", &to), ("lang", other.code()), ("hreflang", other.code())],
+            match other {
+                Lang::Fr => "Français",
+                Lang::En => "English",
+            },
+        );
         if self.signed_in() {
             h.say("span", &[("class", "name")], self.caller.name());
             h.el("form", &[("method", "post"), ("action", &self.to("/planb/sign-out"))], |h| {
@@ -197,7 +240,11 @@ impl<'a> View<'a> {
         let mut tab = |to: &str, text: &str| {
             let here = self.path.split('?').next() == to.split('?').next();
             let to = self.to(to);
-            let here: &[_] = if here { &[("href", to.as_str()), ("aria-current", "page")] } else { &[("href", to.as_str())] };
+            let here: &[_] = if here {
+                &[("href", to.as_str()), ("aria-current", "page")]
+            } else {
+                &[("href", to.as_str())]
+            };
             h.say("a", here, text);
         };
         tab("/planb", self.pick("Accueil", "Home"));
@@ -213,7 +260,11 @@ impl<'a> View<'a> {
                 h.say("p", &[("class", "notice good"), ("role", "status")], words);
             }
             Notice::Refused(fault) => {
-                h.say("p", &[("class", "notice bad"), ("role", "alert"), ("id", "fault")], &of_fault(fault, self.lang));
+                h.say(
+                    "p",
+                    &[("class", "notice bad"), ("role", "alert"), ("id", "fault")],
+                    &of_fault(fault, self.lang),
+                );
             }
         }
     }
@@ -227,7 +278,11 @@ impl<'a> View<'a> {
             if let Some(node) = node {
                 h.text(&format!(" · {} {node}", self.pick("machine", "machine")));
             }
-            h.text(&format!(" · {} {}", self.pick("page de", "page of"), self.time(self.standing.now())));
+            h.text(&format!(
+                " · {} {}",
+                self.pick("page de", "page of"),
+                self.time(self.standing.now())
+            ));
         });
     }
 }
@@ -239,5 +294,40 @@ pub fn fault_page(view: &View<'_>, fault: &Fault) -> String {
         h.el("p", &[], |h| {
             h.link(&view.to("/planb"), view.pick("Retour à l’accueil", "Back to the home page"));
         });
+    })
+}
+
+/// The page of a form that was sent when the main program was back already; in both languages, since
+/// nobody is asked any more.
+pub fn too_late() -> String {
+    let mut body = Html::new();
+    for (lang, words, on) in [
+        (
+            Lang::Fr,
+            "Le programme principal est revenu pendant que vous écriviez : ceci n’a pas été gardé. \
+             La touche Précédent de votre navigateur retrouve le texte.",
+            "Continuer dans le programme principal",
+        ),
+        (
+            Lang::En,
+            "The main program came back while you were writing: this was not kept. \
+             Your browser’s Back button brings the text back.",
+            "Go on in the main program",
+        ),
+    ] {
+        body.el("div", &[("lang", lang.code())], |h| {
+            h.say("p", &[], words);
+            h.el("p", &[], |h| {
+                h.link("/", on);
+            });
+        });
+    }
+    body.document(Lang::Fr.code(), |h| {
+        h.void("meta", &[("charset", "utf-8")]);
+        h.void(
+            "meta",
+            &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")],
+        );
+        h.say("title", &[], "Plan B");
     })
 }

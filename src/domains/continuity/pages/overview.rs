@@ -110,10 +110,14 @@ fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
     if view.may_note() {
         note_form(view, h, asked, None);
     } else if view.signed_in() {
-        h.say("p", &[("class", "soft")], view.pick(
-            "Votre compte ne peut pas noter de changement.",
-            "Your account may not note changes.",
-        ));
+        h.say(
+            "p",
+            &[("class", "soft")],
+            view.pick(
+                "Votre compte ne peut pas noter de changement.",
+                "Your account may not note changes.",
+            ),
+        );
     } else {
         h.el("p", &[], |h| {
             h.text(view.pick("Pour noter, ", "To write notes, "));
@@ -131,7 +135,10 @@ fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
         h.say("h2", &[], view.pick("Dernières notes", "Latest notes"));
         rows_of_entries(view, h, written.get(..LATEST.min(written.len())).unwrap_or_default());
         h.el("p", &[("class", "screen")], |h| {
-            h.link(&view.to("/planb/entries"), view.pick("Tout ce qui est noté", "Everything noted"));
+            h.link(
+                &view.to("/planb/entries"),
+                view.pick("Tout ce qui est noté", "Everything noted"),
+            );
         });
     }
 }
@@ -148,13 +155,21 @@ fn tables(view: &View<'_>, h: &mut Html) {
                 let to = view.to(&format!("/planb/section/{}", section.id));
                 h.link(&to, view.lang.of(&section.title));
                 let rows = section.rows.len();
-                h.say("span", &[("class", "soft")], &match rows {
-                    0 => view.pick("vide", "empty").to_owned(),
-                    1 => view.pick("1 ligne", "1 row").to_owned(),
-                    _ => format!("{rows} {}", view.pick("lignes", "rows")),
-                });
+                h.say(
+                    "span",
+                    &[("class", "soft")],
+                    &match rows {
+                        0 => view.pick("vide", "empty").to_owned(),
+                        1 => view.pick("1 ligne", "1 row").to_owned(),
+                        _ => format!("{rows} {}", view.pick("lignes", "rows")),
+                    },
+                );
                 if let Some(since) = stale {
-                    h.say("span", &[("class", "stale")], &format!("{} {}", view.pick("état de", "as of"), view.time(since)));
+                    h.say(
+                        "span",
+                        &[("class", "stale")],
+                        &format!("{} {}", view.pick("état de", "as of"), view.time(since)),
+                    );
                 }
             });
         }
@@ -196,13 +211,19 @@ fn left_out(view: &View<'_>, h: &mut Html) {
         for one in out {
             h.el("li", &[], |h| {
                 h.say("span", &[], &one.name);
-                h.say("span", &[("class", "soft")], match one.why.as_str() {
-                    "no_room" => view.pick("plus de place", "no room left"),
-                    "changed" => view.pick("modifié pendant la copie", "changed while it was copied"),
-                    "too_many_rows" => view.pick("trop de lignes", "too many rows"),
-                    "name_taken" => view.pick("en double", "twice the same name"),
-                    _ => view.pick("illisible", "unreadable"),
-                });
+                h.say(
+                    "span",
+                    &[("class", "soft")],
+                    match one.why.as_str() {
+                        "no_room" => view.pick("plus de place", "no room left"),
+                        "changed" => {
+                            view.pick("modifié pendant la copie", "changed while it was copied")
+                        }
+                        "too_many_rows" => view.pick("trop de lignes", "too many rows"),
+                        "name_taken" => view.pick("en double", "twice the same name"),
+                        _ => view.pick("illisible", "unreadable"),
+                    },
+                );
             });
         }
     });

@@ -22,8 +22,12 @@ pub(super) fn table(
 ) {
     if let Some(since) = stale {
         let words = match view.lang {
-            super::Lang::Fr => format!("Cette page n’a plus été mise à jour depuis {}.", view.time(since)),
-            super::Lang::En => format!("This page has not been brought up to date since {}.", view.time(since)),
+            super::Lang::Fr => {
+                format!("Cette page n’a plus été mise à jour depuis {}.", view.time(since))
+            }
+            super::Lang::En => {
+                format!("This page has not been brought up to date since {}.", view.time(since))
+            }
         };
         h.say("p", &[("class", "notice warn")], &words);
     }

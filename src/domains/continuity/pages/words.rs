@@ -30,7 +30,9 @@ impl Lang {
         for wish in header.split(',') {
             let mut parts = wish.split(';');
             let tag = parts.next().unwrap_or_default().trim().to_ascii_lowercase();
-            let Some(lang) = Self::named(tag.split('-').next().unwrap_or_default()) else { continue };
+            let Some(lang) = Self::named(tag.split('-').next().unwrap_or_default()) else {
+                continue;
+            };
             let weight = parts.find_map(|part| part.trim().strip_prefix("q=")?.parse().ok());
             let weight: f32 = weight.unwrap_or(1.0);
             if weight > 0.0 && best.is_none_or(|(known, _)| weight > known) {
@@ -89,9 +91,10 @@ impl Lang {
 pub fn of_fault(fault: &Fault, lang: Lang) -> String {
     let wait = fault.retry_after.map_or(1, |pause| pause.as_millis().div_ceil(1000));
     let (fr, en) = match fault.code {
-        "bad_credentials" => {
-            ("Ce nom et ce mot de passe ne vont pas ensemble.", "This name and password do not match.")
-        }
+        "bad_credentials" => (
+            "Ce nom et ce mot de passe ne vont pas ensemble.",
+            "This name and password do not match.",
+        ),
         "too_many_attempts" => {
             return match lang {
                 Lang::Fr => format!("Trop d’essais manqués. Réessayez dans {wait} s."),

@@ -138,7 +138,8 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
                 ..Asked::default()
             };
             let found = standing.found();
-            let page = pages::note(&visit.view(&standing, &found), &asked, punch, Some(refused.fault()));
+            let page =
+                pages::note(&visit.view(&standing, &found), &asked, punch, Some(refused.fault()));
             html_of(refused.fault(), page)
         }
     }
@@ -147,7 +148,9 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
 fn body_of(form: &EntryForm) -> Result<Value, Fault> {
     let wrong = |code, words| Fault::new(crate::base::fault::Kind::Unprocessable, code, words);
     if form.kind != "punch" {
-        return Ok(json!({"about": form.about, "section": form.section, "text": form.text.replace("\r\n", "\n")}));
+        return Ok(
+            json!({"about": form.about, "section": form.section, "text": form.text.replace("\r\n", "\n")}),
+        );
     }
     if form.person.parse::<crate::base::id::Id>().is_err() {
         return Err(wrong("person_unknown", "Choose a person."));
@@ -178,10 +181,15 @@ async fn planb_entries(
     }
     let found = standing.found();
     let view = visit.view(&standing, &found);
-    let kept = visit.path.split_once("kept=").map(|(_, id)| id.split('&').next().unwrap_or_default());
+    let kept =
+        visit.path.split_once("kept=").map(|(_, id)| id.split('&').next().unwrap_or_default());
     let outbox = &standing.ground().outbox;
     let entry = kept.and_then(|id| {
-        outbox.written().into_iter().chain(outbox.earlier()).find(|entry| entry.id.to_string() == id)
+        outbox
+            .written()
+            .into_iter()
+            .chain(outbox.earlier())
+            .find(|entry| entry.id.to_string() == id)
     });
     let notice = entry.map(|entry| {
         let at = pages::Zone::named(found.pack.as_ref().map_or("", |pack| pack.time_zone()))

@@ -6,9 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -71,7 +69,10 @@ pub fn standing_routes(standing: Standing) -> OpenApiRouter {
         .route("/planb/sign-in", get(sign_in_page).post(sign_in))
         .route("/planb/sign-out", post(sign_out))
         .route("/planb/planb.css", get(|| async { own("text/css; charset=utf-8", pages::STYLE) }))
-        .route("/planb/planb.js", get(|| async { own("text/javascript; charset=utf-8", pages::SCRIPT) }))
+        .route(
+            "/planb/planb.js",
+            get(|| async { own("text/javascript; charset=utf-8", pages::SCRIPT) }),
+        )
         .layer(limits::body(FORM_MAX));
     OpenApiRouter::from(pages).merge(entries::routes()).with_state(standing)
 }
@@ -79,6 +80,23 @@ pub fn standing_routes(standing: Standing) -> OpenApiRouter {
 /// What every other address answers while the main program is away: browsers are led to the pages.
 pub fn away() -> Router {
     Router::new().route("/", any(elsewhere)).route("/{*rest}", any(elsewhere))
+}
+
+/// What Plan B's addresses answer once the main program is back, which is who answers then: a page that
+/// was open leads there, and a form that was sent too late says that it was.
+pub fn returned() -> Router {
+    Router::new().route("/planb", any(too_late)).route("/planb/{*rest}", any(too_late))
+}
+
+async fn too_late(method: Method, headers: HeaderMap) -> Response {
+    if method == Method::GET && wants_html(&headers) {
+        return Redirect::to("/").into_response();
+    }
+    if wants_html(&headers) {
+        return html(StatusCode::CONFLICT, pages::too_late());
+    }
+    let words = "The main program is back and Plan B has ended: nothing was kept of this.";
+    WebFault::from(Fault::conflict("planb_over", words)).into_response()
 }
 
 /// Says in every answer that it is Plan B's.
@@ -94,10 +112,8 @@ async fn elsewhere(method: Method, headers: HeaderMap) -> Response {
     if method == Method::GET && wants_html(&headers) {
         return Redirect::to("/planb").into_response();
     }
-    let fault = Fault::unavailable(
-        "planb_mode",
-        "The main program is away; Plan B answers at /planb.",
-    );
+    let fault =
+        Fault::unavailable("planb_mode", "The main program is away; Plan B answers at /planb.");
     WebFault::from(fault.retry_after(LOOK_AGAIN)).into_response()
 }
 
@@ -179,7 +195,11 @@ fn sent(entry: &PaperEntry, file: File) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.bytes));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let values = [(CONTENT_TYPE, kind.to_owned()), (CONTENT_DISPOSITION, how), (ETAG, format!("\"{}\"", entry.sha256))];
+    let values = [
+        (CONTENT_TYPE, kind.to_owned()),
+        (CONTENT_DISPOSITION, how),
+        (ETAG, format!("\"{}\"", entry.sha256)),
+    ];
     for (name, value) in values {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
@@ -212,9 +232,11 @@ async fn sign_in(
     match signed {
         Ok(word) => with_session(visit.to(back(&form.back)), Some(&word), visit.peer.secure),
         Err(refused) => {
-            let asked = Asked { text: form.name, back: back(&form.back).to_owned(), ..Asked::default() };
+            let asked =
+                Asked { text: form.name, back: back(&form.back).to_owned(), ..Asked::default() };
             let found = standing.found();
-            let page = pages::sign_in(&visit.view(&standing, &found), &asked, Some(refused.fault()));
+            let page =
+                pages::sign_in(&visit.view(&standing, &found), &asked, Some(refused.fault()));
             html_of(refused.fault(), page)
         }
     }

@@ -84,7 +84,8 @@ impl Visit {
         let lang = self.asked.map(Lang::code);
         let sign = if path.contains('?') { '&' } else { '?' };
         let (front, anchor) = path.split_once('#').unwrap_or((path, ""));
-        let mut to = lang.map_or_else(|| front.to_owned(), |lang| format!("{front}{sign}lang={lang}"));
+        let mut to =
+            lang.map_or_else(|| front.to_owned(), |lang| format!("{front}{sign}lang={lang}"));
         if !anchor.is_empty() {
             to.push('#');
             to.push_str(anchor);
@@ -114,7 +115,10 @@ pub(super) fn html(status: StatusCode, body: String) -> Response {
 
 /// A page about a fault: with its status, its wait, and its line in the log.
 pub(super) fn html_of(fault: &Fault, body: String) -> Response {
-    let same = Fault { retry_after: fault.retry_after, ..Fault::new(fault.kind, fault.code, fault.message.clone()) };
+    let same = Fault {
+        retry_after: fault.retry_after,
+        ..Fault::new(fault.kind, fault.code, fault.message.clone())
+    };
     let mut response = WebFault::from(same).into_response().map(|_| axum::body::Body::from(body));
     let headers = response.headers_mut();
     headers.remove(axum::http::header::CONTENT_LENGTH);
@@ -128,14 +132,16 @@ pub(super) fn html_of(fault: &Fault, body: String) -> Response {
 /// A path of these pages to go back to; the first page for anything else.
 pub(super) fn back(wished: &str) -> &str {
     let own = wished == "/planb" || wished.starts_with("/planb/") || wished.starts_with("/planb?");
-    let plain = wished.len() <= BACK_MAX && wished.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
+    let plain =
+        wished.len() <= BACK_MAX && wished.bytes().all(|b| b.is_ascii_graphic() && b != b'\\');
     if own && plain { wished } else { "/planb" }
 }
 
 /// The word of the session that a request shows.
 pub(super) fn session_word(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
+    let mut pairs =
+        cookies.flat_map(|line| line.split(';')).filter_map(|pair| pair.split_once('='));
     pairs.find(|(name, _)| name.trim() == SESSION_COOKIE).map(|(_, word)| word.trim())
 }
 
@@ -158,7 +164,8 @@ pub fn recognise_all(standing: &Standing, request: &Request) -> Option<Recognise
     let ground = standing.ground();
     let peer = super::peer_of(request);
     let nobody = Caller::nobody(peer.address, "");
-    let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    let header =
+        |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
     if let Some(key) = header(KIOSK_HEADER) {
         return Some(match ground.people.by_kiosk_key(nobody.clone(), key.trim()) {
             Ok(caller) => Box::pin(std::future::ready(Ok(caller))),
@@ -180,7 +187,8 @@ fn late(standing: &Standing, nobody: Caller, fault: Option<Fault>) -> Recognised
     let desk = standing.ground().desk.clone();
     Box::pin(async move {
         desk.wrong_key(nobody.address)?.wait().await;
-        let refusal = fault.map(|fault| Refusal { code: fault.code, message: fault.message.into() });
+        let refusal =
+            fault.map(|fault| Refusal { code: fault.code, message: fault.message.into() });
         Ok(Caller { refusal, ..nobody })
     })
 }
