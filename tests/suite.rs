@@ -22,6 +22,7 @@ mod golden;
 mod handover;
 mod house;
 mod model_files;
+mod planb;
 mod quality;
 mod readers;
 mod store;

@@ -103,6 +103,7 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
     let whole = routes
         .merge(docs::routes(&document)?)
         .merge(pages::routes(VERSION))
+        .merge(continuity::routes::returned())
         .layer(Recognition::by(recognise, desks.live.watch()));
     let meters = desks.system.meters.clone();
     let options = DoorOptions {

@@ -116,10 +116,9 @@ fn serve(mut site: Site, log_json: bool, json: bool) -> Result<Exit, Fault> {
     let health = Health::new(clock.clone());
     let tasks = Tasks::new(health.clone());
     site.settings.log.json |= log_json;
-    let folder = site.place.root().join("logs");
-    let made = site.place.create().and_then(|()| std::fs::create_dir_all(&folder));
+    let folder = site.place.logs();
     // A disk that takes no log must not keep Plan B from answering.
-    site.settings.log.file &= made.is_ok();
+    site.settings.log.file &= site.place.create().is_ok() && tempfile::tempfile_in(&folder).is_ok();
     let logs = logs::start(&site.settings.log, &folder, clock.clone(), &tasks)?;
     let planb = PlanB::open(site, clock, tasks, health)?;
     runtime()?.block_on(async {

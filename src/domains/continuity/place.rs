@@ -32,8 +32,16 @@ impl Place {
     /// # Errors
     /// What the file system says.
     pub fn create(&self) -> io::Result<()> {
-        for folder in [self.root.clone(), self.backups(), self.pack(), self.outbox(), self.drills()]
-        {
+        let root = self.root.clone();
+        for folder in [
+            root,
+            self.backups(),
+            self.pack(),
+            self.outbox(),
+            self.drills(),
+            self.run(),
+            self.logs(),
+        ] {
             make_folder(&folder)?;
         }
         Ok(())
@@ -102,6 +110,16 @@ impl Place {
     /// What was written down while the main program was away.
     pub fn outbox(&self) -> PathBuf {
         self.root.join("outbox")
+    }
+
+    /// What lives as long as Plan B's process: its addresses.
+    pub fn run(&self) -> PathBuf {
+        self.root.join("run")
+    }
+
+    /// Log files of Plan B's process; the main program's own are not its to turn over.
+    pub fn logs(&self) -> PathBuf {
+        self.root.join("logs")
     }
 
     /// Proofs of drills.

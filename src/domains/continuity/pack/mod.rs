@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::engines::signing::{PUBLIC, SIGNATURE};
+use super::node::Node;
 use part::Words;
 
 pub use manifest::{LeftOut, PaperEntry};
@@ -29,6 +30,18 @@ pub struct Seal {
     pub public: [u8; PUBLIC],
     /// Signs with the other half.
     pub sign: Arc<dyn Fn(&[u8]) -> Result<[u8; SIGNATURE], Fault> + Send + Sync>,
+}
+
+impl Seal {
+    /// That of this node.
+    pub fn of(node: &Arc<Node>) -> Self {
+        let signer = node.clone();
+        Self {
+            node_id: node.name().to_owned(),
+            public: node.public(),
+            sign: Arc::new(move |bytes| signer.sign(bytes)),
+        }
+    }
 }
 
 /// A pack as `/continuity` and `ilot planb pack show` tell it.

@@ -296,3 +296,38 @@ pub fn fault_page(view: &View<'_>, fault: &Fault) -> String {
         });
     })
 }
+
+/// The page of a form that was sent when the main program was back already; in both languages, since
+/// nobody is asked any more.
+pub fn too_late() -> String {
+    let mut body = Html::new();
+    for (lang, words, on) in [
+        (
+            Lang::Fr,
+            "Le programme principal est revenu pendant que vous écriviez : ceci n’a pas été gardé. \
+             La touche Précédent de votre navigateur retrouve le texte.",
+            "Continuer dans le programme principal",
+        ),
+        (
+            Lang::En,
+            "The main program came back while you were writing: this was not kept. \
+             Your browser’s Back button brings the text back.",
+            "Go on in the main program",
+        ),
+    ] {
+        body.el("div", &[("lang", lang.code())], |h| {
+            h.say("p", &[], words);
+            h.el("p", &[], |h| {
+                h.link("/", on);
+            });
+        });
+    }
+    body.document(Lang::Fr.code(), |h| {
+        h.void("meta", &[("charset", "utf-8")]);
+        h.void(
+            "meta",
+            &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")],
+        );
+        h.say("title", &[], "Plan B");
+    })
+}

@@ -10,7 +10,7 @@ mod words;
 
 pub use acts::{Asked, kept, note, sign_in};
 pub use html::Html;
-pub use layout::{Notice, View, fault_page};
+pub use layout::{Notice, View, fault_page, too_late};
 pub use overview::overview;
 pub use section::{encoded, section};
 pub use times::Zone;

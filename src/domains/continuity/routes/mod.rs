@@ -20,7 +20,7 @@ use crate::base::caller::{Caller, Who};
 use crate::base::fault::Fault;
 use crate::web::recognition::Recognised;
 use crate::web::{Json, Peer, WebFault, limits};
-pub use pages::{away, marked, standing_routes};
+pub use pages::{away, marked, returned, standing_routes};
 use shapes::HealthAnswer;
 pub use visit::recognise_all;
 

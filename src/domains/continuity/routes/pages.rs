@@ -82,6 +82,23 @@ pub fn away() -> Router {
     Router::new().route("/", any(elsewhere)).route("/{*rest}", any(elsewhere))
 }
 
+/// What Plan B's addresses answer once the main program is back, which is who answers then: a page that
+/// was open leads there, and a form that was sent too late says that it was.
+pub fn returned() -> Router {
+    Router::new().route("/planb", any(too_late)).route("/planb/{*rest}", any(too_late))
+}
+
+async fn too_late(method: Method, headers: HeaderMap) -> Response {
+    if method == Method::GET && wants_html(&headers) {
+        return Redirect::to("/").into_response();
+    }
+    if wants_html(&headers) {
+        return html(StatusCode::CONFLICT, pages::too_late());
+    }
+    let words = "The main program is back and Plan B has ended: nothing was kept of this.";
+    WebFault::from(Fault::conflict("planb_over", words)).into_response()
+}
+
 /// Says in every answer that it is Plan B's.
 pub fn marked(router: Router) -> Router {
     router.layer(middleware::from_fn(|request: Request, next: Next| async move {
