@@ -20,7 +20,7 @@ use crate::base::health::Health;
 use crate::base::paths::DataFolder;
 use crate::base::tasks::Tasks;
 use crate::domains::continuity::outbox::Outbox;
-use crate::domains::continuity::pack::Shelf;
+use crate::domains::continuity::pack::{Pack, Shelf};
 use crate::domains::continuity::people::{People, Proofs};
 use crate::domains::continuity::place::Place;
 use crate::domains::continuity::standing::{Ground, Standing};
@@ -115,7 +115,7 @@ impl PlanB {
         let root = keys.as_deref().and_then(root_key);
         let proofs = root.as_ref().map(proofs).transpose()?;
         let people = People::of(desk.clone(), shelf.clone(), clock.clone(), proofs);
-        let generation = shelf.now().pack.as_ref().map_or(0, |pack| pack.generation());
+        let generation = shelf.now().pack.as_ref().map_or(0, Pack::generation);
         let node_id = node.map(|node| node.name().to_owned()).unwrap_or_default();
         let outbox =
             Outbox::open(&place, Arc::new(MachineDisk), clock.clone(), &node_id, generation)?;

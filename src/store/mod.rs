@@ -446,7 +446,7 @@ mod tests {
         let kept = store.read(|view| view.list(&NAMES, &all(), 9)).unwrap();
         assert_eq!(kept, [(1, "un".to_owned()), (4, "quatre".to_owned())]);
         assert_eq!((store.seq(), store.journal_head().number), (2, 2));
-        assert!(store.read(|view| chain::verify(view)).unwrap().whole());
+        assert!(store.read(chain::verify).unwrap().whole());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::base::health::Health;
 use crate::base::tasks::Tasks;
 use crate::domains::continuity::node;
 use crate::domains::continuity::outbox::{OutboxFile, archived, waiting};
-use crate::domains::continuity::pack::{Found, look};
+use crate::domains::continuity::pack::{Found, Pack, look};
 use crate::domains::continuity::place;
 
 /// The host when only a port is given, and the port when only a host is (plan-b.md §1.5).
@@ -84,7 +84,7 @@ pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
     let site = site(place, &flags)?;
     match flags.verb {
         None => serve(site, flags.log_json, place.json),
-        Some(Verb::Pack { verb }) => pack(&site.place, verb, place.json),
+        Some(Verb::Pack { verb }) => Ok(pack(&site.place, verb, place.json)),
         Some(Verb::Outbox { verb: OutboxVerb::List { all } }) => list(&site.place, all, place.json),
         Some(Verb::Outbox { verb: OutboxVerb::Verify }) => verify(&site.place, place.json),
         Some(Verb::Keys(verb)) => planb_key::run(&site, verb, place.json),
@@ -164,14 +164,14 @@ fn found(place: &place::Place) -> Found {
     look(&place.pack(), node.map(|node| node.public()).as_ref())
 }
 
-fn pack(place: &place::Place, verb: PackVerb, json: bool) -> Result<Exit, Fault> {
+fn pack(place: &place::Place, verb: PackVerb, json: bool) -> Exit {
     let found = found(place);
     let mut troubles = found.troubles.clone();
     if let (PackVerb::Verify, Some(pack)) = (verb, &found.pack) {
         troubles.extend(pack.verify());
     }
-    let verified = found.pack.as_ref().is_some_and(|pack| pack.verified());
-    let state = found.pack.as_ref().map(|pack| pack.state());
+    let verified = found.pack.as_ref().is_some_and(Pack::verified);
+    let state = found.pack.as_ref().map(Pack::state);
     show::either(json, &json!({"pack": state, "troubles": troubles}), || {
         match &state {
             None => println!("There is no pack that can be used."),
@@ -181,13 +181,13 @@ fn pack(place: &place::Place, verb: PackVerb, json: bool) -> Result<Exit, Fault>
                 println!("pack {} · {} · {signed}", state.generation, state.made_at.to_rfc3339());
                 println!("{} people · {} doors · {} bytes", state.people, state.doors, state.bytes);
                 for section in &state.sections {
-                    let stale =
+                    let aged =
                         section.stale_since.map(|at| format!(" (as of {})", at.to_rfc3339()));
                     println!(
                         "  {:<20} {} rows{}",
                         section.id,
                         section.rows,
-                        stale.unwrap_or_default()
+                        aged.unwrap_or_default()
                     );
                 }
                 for paper in &state.papers {
@@ -202,9 +202,9 @@ fn pack(place: &place::Place, verb: PackVerb, json: bool) -> Result<Exit, Fault>
             println!("  damaged: {}: {}", trouble.file, trouble.what);
         }
     });
-    let Some(_) = state else { return Ok(Exit::NotFound) };
+    let Some(_) = state else { return Exit::NotFound };
     let sound = troubles.is_empty() && verified;
-    Ok(if sound || matches!(verb, PackVerb::Show) { Exit::Done } else { Exit::Unwell })
+    if sound || matches!(verb, PackVerb::Show) { Exit::Done } else { Exit::Unwell }
 }
 
 fn list(place: &place::Place, all: bool, json: bool) -> Result<Exit, Fault> {

@@ -237,8 +237,8 @@ impl Standing {
     /// `person_unknown`, `validation`, and what the outbox says.
     pub fn enter(&self, caller: &Caller, kind: &str, body: Value) -> Result<Entry, Fault> {
         let body = match kind {
-            "note" => self.note(caller, body)?,
-            "punch" => self.punch(caller, body)?,
+            "note" => self.note(caller, &body)?,
+            "punch" => self.punch(caller, &body)?,
             "drill" => Self::drill(caller, body)?,
             _ => {
                 return Err(Fault::invalid(
@@ -257,7 +257,7 @@ impl Standing {
         Ok(entry)
     }
 
-    fn note(&self, caller: &Caller, body: Value) -> Result<Value, Fault> {
+    fn note(&self, caller: &Caller, body: &Value) -> Result<Value, Fault> {
         self.may_note(caller)?;
         let mut note: Note = taken(body)?;
         note.text = note.text.trim().to_owned();
@@ -273,7 +273,7 @@ impl Standing {
         given(&note)
     }
 
-    fn punch(&self, caller: &Caller, body: Value) -> Result<Value, Fault> {
+    fn punch(&self, caller: &Caller, body: &Value) -> Result<Value, Fault> {
         caller.signed_in()?;
         let mut punch: Punch = taken(body)?;
         self.may_punch(caller, punch.person)?;
@@ -349,9 +349,9 @@ fn check_text(text: &str, needed: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn taken<T: serde::de::DeserializeOwned>(body: Value) -> Result<T, Fault> {
+fn taken<T: serde::de::DeserializeOwned>(body: &Value) -> Result<T, Fault> {
     // Through the text of it, so that the refusal names the field.
-    let bytes = serde_json::to_vec(&body).map_err(|e| Fault::broken("reading an entry", e))?;
+    let bytes = serde_json::to_vec(body).map_err(|e| Fault::broken("reading an entry", e))?;
     crate::web::extract::from_json(&bytes)
 }
 

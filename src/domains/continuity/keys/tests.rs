@@ -52,11 +52,11 @@ fn a_key_is_made_once_kept_and_closed_to_others() {
     assert!(text.ends_with('\n') && is_key(key), "{text:?}");
     assert!(made.takes(key) && !made.takes(&text) && !made.takes(""));
     let path = made.place.api_key();
-    let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(), 0o600);
+    let rights = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(rights(), 0o600);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
     assert!(desk(folder.path(), &clock).takes(key));
-    assert_eq!(mode(), 0o600);
+    assert_eq!(rights(), 0o600);
     assert_eq!(made.health.level(PART), Some(Level::Ok));
 }
 

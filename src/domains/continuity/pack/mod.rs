@@ -10,16 +10,19 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::node::Node;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::engines::signing::{PUBLIC, SIGNATURE};
-use super::node::Node;
 use part::Words;
 
 pub use manifest::{LeftOut, PaperEntry};
 pub use packer::{Limits, Packer};
 pub use reading::{Found, Pack, Trouble, look};
 pub use shelf::Shelf;
+
+/// Signs bytes with a node's key.
+pub type Signer = Arc<dyn Fn(&[u8]) -> Result<[u8; SIGNATURE], Fault> + Send + Sync>;
 
 /// What signs a pack: the node's key.
 #[derive(Clone)]
@@ -29,7 +32,7 @@ pub struct Seal {
     /// The public half of its key.
     pub public: [u8; PUBLIC],
     /// Signs with the other half.
-    pub sign: Arc<dyn Fn(&[u8]) -> Result<[u8; SIGNATURE], Fault> + Send + Sync>,
+    pub sign: Signer,
 }
 
 impl Seal {

@@ -133,7 +133,7 @@ impl Packer {
     pub fn start(&self, tasks: &Tasks, health: &Health) -> Result<Handle, Fault> {
         let (packer, health) = (self.clone(), health.clone());
         tasks.every("continuity-pack", LOOK_EVERY, move |_| {
-            packer.refresh().map(|state| packer.0.tell(&state, &health))
+            packer.refresh().map(|state| Inside::tell(&state, &health))
         })
     }
 }
@@ -351,14 +351,14 @@ impl Inside {
         }
     }
 
-    fn tell(&self, state: &PackState, health: &Health) {
-        let stale: BTreeMap<&str, Moment> = state
+    fn tell(state: &PackState, health: &Health) {
+        let aged: BTreeMap<&str, Moment> = state
             .sections
             .iter()
             .filter_map(|section| Some((section.id.as_str(), section.stale_since?)))
             .collect();
         let advice = "See the log for what its source says; Plan B shows its age meanwhile.";
-        if let Some((section, since)) = stale.iter().next() {
+        if let Some((section, since)) = aged.iter().next() {
             let detail = format!("'{section}' is as of {}.", since.to_rfc3339());
             health.report(PART, Level::Reduced, detail, advice);
         } else if let Some(out) = state.left_out.first() {

@@ -6,6 +6,7 @@ use super::section::row_name;
 use super::words::of_fault;
 use crate::base::fault::Fault;
 use crate::domains::continuity::outbox::Entry;
+use crate::domains::continuity::pack::Pack;
 use crate::domains::continuity::standing::{Direction, Punchable, TEXT_MAX};
 
 /// What a form was sent with, to be shown again when it is refused; and the key that makes sending it
@@ -238,11 +239,11 @@ fn words_of(view: &View<'_>, entry: &Entry) -> String {
         "note" => format!("{} : {}", about(view, word("section"), word("about")), word("text")),
         "punch" => {
             let id = word("person");
-            let people = view.pack().into_iter().flat_map(|pack| pack.people());
-            let known =
+            let people = view.pack().into_iter().flat_map(Pack::people);
+            let mut known =
                 people.filter(|person| person.id.to_string() == id).map(|p| &p.display_name);
             let row = row_named(view, "", &format!("person:{id}"));
-            let name = known.cloned().next().or(row).unwrap_or_else(|| id.to_owned());
+            let name = known.next().cloned().or(row).unwrap_or_else(|| id.to_owned());
             let remark = word("remark");
             let remark = if remark.is_empty() { String::new() } else { format!(" ({remark})") };
             format!("{name} : {}{remark}", word_of(view, word("direction")))

@@ -99,7 +99,7 @@ impl<'a> View<'a> {
         );
         body.el("header", &[("class", "top")], |h| self.banner(h));
         body.el("nav", &[("class", "tabs"), ("aria-label", self.pick("Plan B", "Plan B"))], |h| {
-            self.tabs(h)
+            self.tabs(h);
         });
         body.el("main", &[("id", "main"), ("tabindex", "-1")], |h| {
             h.say("h1", &[], title);
@@ -324,10 +324,7 @@ pub fn too_late() -> String {
     }
     body.document(Lang::Fr.code(), |h| {
         h.void("meta", &[("charset", "utf-8")]);
-        h.void(
-            "meta",
-            &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")],
-        );
+        h.void("meta", &[("name", "viewport"), ("content", "width=device-width, initial-scale=1")]);
         h.say("title", &[], "Plan B");
     })
 }

@@ -5,7 +5,7 @@ use super::html::Html;
 use super::layout::{Notice, View};
 use super::section::table;
 use super::words::of_fault;
-use crate::domains::continuity::pack::PaperEntry;
+use crate::domains::continuity::pack::{Pack, PaperEntry};
 
 /// Entries that the first page shows.
 const LATEST: usize = 5;
@@ -202,7 +202,7 @@ fn size(view: &View<'_>, paper: &PaperEntry) -> String {
 }
 
 fn left_out(view: &View<'_>, h: &mut Html) {
-    let out = view.pack().map(|pack| pack.left_out()).unwrap_or_default();
+    let out = view.pack().map(Pack::left_out).unwrap_or_default();
     if out.is_empty() {
         return;
     }

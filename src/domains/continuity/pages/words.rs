@@ -48,6 +48,7 @@ impl Lang {
     }
 
     /// The other one.
+    #[must_use]
     pub const fn other(self) -> Self {
         match self {
             Self::Fr => Self::En,

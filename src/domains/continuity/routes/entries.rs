@@ -2,7 +2,7 @@
 
 use axum::extract::{FromRequest, Request, State};
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -92,7 +92,7 @@ pub(super) fn routes() -> OpenApiRouter<Standing> {
     responses((status = 201, body = EntryAnswer), (status = 401, description = "`unauthenticated`"),
         (status = 403, description = "`right_missing`"), (status = 507, description = "`outbox_full`")))]
 async fn planb_enter(State(standing): State<Standing>, visit: Visit, request: Request) -> Response {
-    let kind = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let kind = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes);
     if kind.is_some_and(|kind| kind.starts_with(b"application/x-www-form-urlencoded")) {
         return match Urlencoded::<EntryForm>::from_request(request, &()).await {
             Ok(Urlencoded(form)) => from_form(standing, visit, form).await,
@@ -177,7 +177,7 @@ async fn planb_entries(
         };
     }
     if let Err(fault) = may {
-        return visit.refuse(&standing, fault);
+        return visit.refuse(&standing, &fault);
     }
     let found = standing.found();
     let view = visit.view(&standing, &found);

@@ -129,17 +129,17 @@ async fn section(
     Path(id): Path<String>,
 ) -> Response {
     if let Err(fault) = standing.may_read(&visit.caller) {
-        return visit.refuse(&standing, fault);
+        return visit.refuse(&standing, &fault);
     }
     let found = standing.found();
     let Some((section, stale)) = found.pack.as_ref().and_then(|pack| pack.section(&id)) else {
-        return visit.refuse(&standing, Fault::not_found("table"));
+        return visit.refuse(&standing, &Fault::not_found("table"));
     };
     match standing.may_read_section(&visit.caller, section) {
         Ok(()) => {
             html(StatusCode::OK, pages::section(&visit.view(&standing, &found), section, stale))
         }
-        Err(fault) => visit.refuse(&standing, fault),
+        Err(fault) => visit.refuse(&standing, &fault),
     }
 }
 
@@ -149,7 +149,7 @@ async fn note(
     Query(about): Query<About>,
 ) -> Response {
     if let Err(fault) = standing.may_note(&visit.caller) {
-        return visit.refuse(&standing, fault);
+        return visit.refuse(&standing, &fault);
     }
     let asked = Asked {
         about: about.about,
@@ -167,7 +167,7 @@ async fn paper(
     Path(sha256): Path<String>,
 ) -> Response {
     if let Err(fault) = standing.may_read_papers(&visit.caller) {
-        return visit.refuse(&standing, fault);
+        return visit.refuse(&standing, &fault);
     }
     let desk = standing.clone();
     let opened = run(move || {
@@ -179,7 +179,7 @@ async fn paper(
         Ok((entry, file)) => sent(&entry, file),
         Err(refused) => {
             let fault = refused.fault();
-            visit.refuse(&standing, Fault::new(fault.kind, fault.code, fault.message.clone()))
+            visit.refuse(&standing, fault)
         }
     }
 }

@@ -95,14 +95,14 @@ impl Visit {
     }
 
     /// What is seen instead of a page that cannot be shown: the sign-in where that helps.
-    pub(super) fn refuse(&self, standing: &Standing, fault: Fault) -> Response {
+    pub(super) fn refuse(&self, standing: &Standing, fault: &Fault) -> Response {
         if fault.kind == Kind::Unauthenticated && self.caller.who == Who::Nobody {
             let back = crate::domains::continuity::pages::encoded(&self.path);
             return self.to(&format!("/planb/sign-in?back={back}"));
         }
         let found = standing.found();
-        let body = fault_page(&self.view(standing, &found), &fault);
-        html_of(&fault, body)
+        let body = fault_page(&self.view(standing, &found), fault);
+        html_of(fault, body)
     }
 }
 

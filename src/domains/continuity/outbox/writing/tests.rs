@@ -143,6 +143,11 @@ fn note(text: &str, key: Option<&str>) -> Draft {
 
 use super::super::Damage;
 
+/// Runs `body` on a thread of its own.
+fn beside<T: Send + 'static>(body: impl FnOnce() -> T + Send + 'static) -> thread::JoinHandle<T> {
+    thread::Builder::new().spawn(body).unwrap()
+}
+
 #[test]
 fn what_is_answered_is_on_the_disk_and_nothing_is_answered_before() {
     let bench = Bench::new();
@@ -152,7 +157,7 @@ fn what_is_answered_is_on_the_disk_and_nothing_is_answered_before() {
     let (told, answers) = channel();
     let writer = {
         let outbox = outbox.clone();
-        thread::spawn(move || told.send(outbox.append(note("second", None)).unwrap()))
+        beside(move || told.send(outbox.append(note("second", None)).unwrap().seq))
     };
     assert!(answers.recv_timeout(Duration::from_millis(150)).is_err(), "answered before the sync");
     open.send(()).unwrap();
@@ -175,7 +180,7 @@ fn many_that_wait_share_one_sync_and_keep_their_order_and_links() {
     let writers: Vec<_> = (1..=40)
         .map(|n| {
             let outbox = outbox.clone();
-            thread::spawn(move || outbox.append(note(&n.to_string(), None)).unwrap())
+            beside(move || outbox.append(note(&n.to_string(), None)).unwrap())
         })
         .collect();
     while outbox.0.state().queue.len() < 39 {
@@ -221,7 +226,7 @@ fn twins_that_wait_together_become_one_entry() {
     let writers: Vec<_> = (0..8)
         .map(|_| {
             let outbox = outbox.clone();
-            thread::spawn(move || outbox.append(note("same", Some("k"))).unwrap().id)
+            beside(move || outbox.append(note("same", Some("k"))).unwrap().id)
         })
         .collect();
     while outbox.0.state().queue.len() < 7 {
@@ -312,7 +317,7 @@ fn a_torn_tail_is_passed_over_and_a_changed_line_is_named_and_costs_itself_alone
         let damage = file.damage.clone().unwrap_or_else(|| panic!("byte {at} was not missed"));
         let line = ends.iter().filter(|end| **end <= at).count() as u64 + 1;
         assert!(damage.line == line || damage.line == line + 1, "byte {at}: {damage:?}");
-        assert!(file.entries.len() >= 1, "byte {at} cost {file:?}");
+        assert!(!file.entries.is_empty(), "byte {at} cost {file:?}");
     }
 }
 
