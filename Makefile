@@ -1,6 +1,6 @@
 # make run    everything a fresh machine needs, then the box
 # make test   everything the box is judged by; ends with cargo's own closing line
-# The rest:   pages, model, demo, demo-files, bench, lint, bundle, clean
+# The rest:   pages, model, demo, demo-files, bench, lint, fuzz, bundle, clean
 #
 # Plain `cargo run` and `cargo test` work too, and say what is missing.
 
@@ -24,13 +24,14 @@ begin = echo; echo "== $@"; begun=$$SECONDS
 end   = echo "== $@: $$((SECONDS - begun)) s"
 
 .PHONY: help run test pages pages-maybe model model-maybe build demo demo-files bench bundle clean \
-        lint fmt clippy deny one-provider test-browser-ready test-pages test-scripts test-browser test-openai test-cargo
+        lint fmt clippy deny one-provider test-browser-ready test-pages test-scripts test-browser test-openai test-clients test-fuzz test-cargo fuzz
 
 help:
 	@sed -n '1,5p' Makefile | sed 's/^# \?//'
 
+# The watchdog keeps the box running; every flag of `ilot serve` is one of `ilot watchdog` too.
 run: pages-maybe model-maybe build
-	@exec "$(BOX)" serve $(ARGS)
+	@exec "$(BOX)" watchdog $(ARGS)
 
 build:
 	@$(CARGO) build --release --locked
@@ -62,7 +63,7 @@ demo-files:
 # One idea a program; what each needs and means is in benches/README.md.
 bench: model
 	@$(begin); $(CARGO) build --release --locked -p ilot -p ilot-benches; \
-	for one in store serve identity "search vectors" "search words" hybrid; do \
+	for one in store serve identity planb "search vectors" "search words" hybrid; do \
 	  echo "-- $$one"; "$(TARGET)"/release/$$one || exit 1; done; $(end)
 
 bundle: pages model build
@@ -70,12 +71,12 @@ bundle: pages model build
 
 # --- what the box is judged by -------------------------------------------------------------------
 
-test: test-pages test-scripts lint model test-browser-ready test-browser test-openai test-cargo
+test: test-pages test-scripts lint model test-browser-ready test-browser test-openai test-clients test-fuzz test-cargo
 
 lint: fmt clippy deny one-provider
 
 fmt:
-	@$(begin); $(CARGO) fmt --all --check; $(end)
+	@$(begin); $(CARGO) fmt --all --check; $(CARGO) fmt --manifest-path tests/fuzz/Cargo.toml --check; $(end)
 
 clippy:
 	@$(begin); $(CARGO) clippy --locked --workspace --all-targets -- -D warnings; $(end)
@@ -127,6 +128,23 @@ test-openai:
 	ILOT_BIN="$$(cd "$(TARGET)" && pwd)/debug/ilot" PYTHON=$(PYTHON) tests/openai/run.sh || code=$$?; \
 	if [ $$code -eq 3 ]; then echo "skipped: the official openai client was not tried" >&2; \
 	else [ $$code -eq 0 ] || exit $$code; fi; $(end)
+
+# Exit code 3 says that there is no Python here.
+test-clients:
+	@$(begin); $(CARGO) build --locked; code=0; \
+	ILOT_BIN="$$(cd "$(TARGET)" && pwd)/debug/ilot" PYTHON=$(PYTHON) tests/clients/run.sh || code=$$?; \
+	if [ $$code -eq 3 ]; then $(call skip,the Python client was not tried); \
+	else [ $$code -eq 0 ] || exit $$code; fi; $(end)
+
+# Sixty seconds in all, from the stored corpus on; a stable compiler will do.
+test-fuzz:
+	@$(begin); \
+	if $(CARGO) fuzz --version >/dev/null 2>&1; then tests/fuzz/run.sh; \
+	else $(call skip,cargo-fuzz is missing (cargo install --locked cargo-fuzz --version 0.13.2)); fi; $(end)
+
+# Longer, or one target alone: make fuzz ARGS="3600 packets". What leads to new code is stored.
+fuzz:
+	@$(begin); tests/fuzz/run.sh --keep $(ARGS); $(end)
 
 # nextest runs each test in a process of its own; plain cargo does when it is missing.
 test-cargo:

@@ -4,3 +4,4 @@ mod audit;
 mod ends;
 mod line;
 mod machine;
+mod watchdog;

@@ -14,8 +14,9 @@ use ilot::domains::assistant::records::talk::{
 };
 use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
-    Collection, Document, Edition, Failure, File, Headings, Passage, Readers, Seen, State,
+    Collection, Document, Edition, Failure, File, Headings, Packed, Passage, Readers, Seen, State,
 };
+use ilot::domains::handover::records::{Arrived, Outcome as HandedOver, Report as FileReport};
 use ilot::domains::identity::records::{
     ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
     State as UserState, User, Way,
@@ -290,7 +291,54 @@ fn the_records_of_the_assistant_keep_their_bytes() {
             start: 5, end: 300, heading: vec!["A".into(), "É".into()], text: "Texte".into()
         };
     stands("Passage", &passage, "0105ac0202014102c389055465787465");
+    stands("Packed", &Packed { at: MOMENT, by: "anna".into() }, "01f6a1bfe9d66604616e6e61");
     stands("Seen", &Seen { size: 300, modified: MOMENT }, "01ac02f6a1bfe9d666");
+}
+
+#[test]
+fn the_records_of_the_handover_keep_their_bytes() {
+    let done = HandedOver::Done { by: "zoe".into(), at: MOMENT, remark: "vu".into() };
+    let arrived = Arrived {
+        id: id(8),
+        file: id(9),
+        seq: 300,
+        kind: "note".into(),
+        at: MOMENT,
+        by: "Anna".into(),
+        user: Some(id(2)),
+        door: None,
+        body: "{}".into(),
+        taken_at: MOMENT,
+        outcome: done,
+    };
+    stands("Arrived", &arrived, ARRIVED);
+    for (number, outcome) in [
+        HandedOver::Taken { record: "x".into() },
+        HandedOver::Conflict { code: "x".into(), reason: "y".into() },
+        HandedOver::Note,
+        HandedOver::Waiting,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let bytes = Arrived { outcome: outcome.clone(), ..arrived.clone() }.encode().unwrap();
+        // Right behind the second moment.
+        let at = bytes.windows(6).rposition(|w| w == b"\xf6\xa1\xbf\xe9\xd6\x66").unwrap() + 6;
+        assert_eq!(usize::from(bytes[at]), number, "{outcome:?}");
+    }
+    let report = FileReport {
+        file: id(9),
+        first_at: MOMENT,
+        last_at: MOMENT,
+        taken_at: MOMENT,
+        entries: 300,
+        taken: 200,
+        conflicts: 50,
+        notes: 40,
+        waiting: 10,
+        damage: Some("line 3".into()),
+    };
+    stands("Report", &report, FILE_REPORT);
 }
 
 #[test]
@@ -471,6 +519,8 @@ const INVITATION: &str = "010102030405060708090a0b0c0d0e0f060102030405060708090a
 const SITE: &str = "010744c3a970c3b4740266720c4575726f70652f50617269730723306635653662f6a1bfe9d666";
 const DOCUMENT: &str = "010102030405060708090a0b0c0d0e0f010102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070967c3a96ec3a972616c06612f622e6d640a52c3a8676c656d656e740104416e6e610d746578742f6d61726b646f776ed2095a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a026672030110646f63756d656e745f64616d616765640178010903b00900f6a1bfe9d666f6a1bfe9d66604616e6e61";
 const COLLECTION: &str = "020102030405060708090a0b0c0d0e0f040102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa007056e6f746573f6a1bfe9d666";
+const ARRIVED: &str = "010102030405060708090a0b0c0d0e0f080102030405060708090a0b0c0d0e0f09ac02046e6f7465f6a1bfe9d66604416e6e61010102030405060708090a0b0c0d0e0f0200027b7df6a1bfe9d66604037a6f65f6a1bfe9d666027675";
+const FILE_REPORT: &str = "010102030405060708090a0b0c0d0e0f09f6a1bfe9d666f6a1bfe9d666f6a1bfe9d666ac02c80132280a01066c696e652033";
 const EDITION: &str = "010102030405060708090a0b0c0d0e0f01056e6f74657306612f622e6d640a52c3a8676c656d656e74026672f6a1bfe9d6665a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a03b009";
 const MODEL: &str = "010102030405060708090a0b0c0d0e0f030102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa00705636f6e7465010106612e67677566e093175a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a027b7df6a1bfe9d66604616e6e61";
 const CONVERSATION: &str = "010102030405060708090a0b0c0d0e0f070102030405060708090a0b0c0d0e0fa0ac02010102030405060708090a0b0c0d0e0fa0070102030405060708090a0b0c0d0e0f0207436f6e67c3a9730101056e6f746573f6a1bfe9d666f6a1bfe9d666ac02";

@@ -106,6 +106,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("minijinja", &["engines/generation"]),
     ("minijinja_contrib", &["engines/generation"]),
     ("gemm", &["engines/embedding"]),
+    ("aes_gcm", &["engines/secrets"]),
     ("argon2", &["engines/secrets"]),
     ("base64", &["domains/continuity/encoding"]),
     ("bcrypt", &["engines/secrets"]),

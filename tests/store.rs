@@ -7,7 +7,7 @@
     reason = "a test that cannot go on fails"
 )]
 
-mod sim_disk;
+pub(crate) mod sim_disk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

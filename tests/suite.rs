@@ -19,6 +19,7 @@ mod depot;
 mod door;
 mod generation;
 mod golden;
+mod handover;
 mod house;
 mod model_files;
 mod planb;

@@ -162,8 +162,10 @@ impl Bound {
         }
         let json = serde_json::to_vec(&bound.addresses)
             .map_err(|e| Fault::broken("writing the addresses", e))?;
-        write_private(&bound.addresses_file, &json)
-            .map_err(|e| Fault::broken("writing the addresses", e))?;
+        // A full disk does not keep the box, nor Plan B, from answering.
+        if let Err(e) = write_private(&bound.addresses_file, &json) {
+            tracing::warn!("the addresses were not written down: {e}");
+        }
         Ok(bound)
     }
 
@@ -206,7 +208,8 @@ impl Bound {
                     _ => false,
                 };
                 let Some(address) = text.parse().ok().filter(|_| waits) else { return Err(fault) };
-                self.waiting.push(Waiting { role, further, text: text.to_owned(), address });
+                let (text, handed_over) = (text.to_owned(), self.settings.wait_for_addresses);
+                self.waiting.push(Waiting { role, further, text, address, handed_over });
                 return Ok(());
             }
         };

@@ -1,13 +1,16 @@
 //! Opens, listens, closes; the only place where domains meet.
 
+pub mod board;
 mod boot;
 pub mod commands;
 pub mod configuration;
 
 pub mod listen;
 pub mod logs;
+mod packing;
 mod people;
 pub mod planb;
+pub mod replay;
 pub mod router;
 pub mod schema;
 pub mod settings;
@@ -29,23 +32,24 @@ use crate::base::health::Health;
 use crate::base::paths::{DataFolder, write_private};
 use crate::base::tasks::Tasks;
 use crate::domains::activity::Activity;
-use crate::domains::assistant::readers;
 use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
-use crate::domains::continuity::{self, Continuity};
+use crate::domains::continuity::Continuity;
+use crate::domains::continuity::place::Place;
+use crate::domains::handover::Handover;
 use crate::domains::identity::Identity;
-use crate::domains::identity::guards::Reach;
 use crate::domains::identity::live::Live;
-use crate::domains::identity::offboarding::Taken;
 use crate::domains::identity::records::USERS;
 use crate::engines::secrets::RootKey;
 use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Deed, Ground, Reader, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
+use board::Board;
 use boot::{Boot, Stage};
 use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
+use replay::Replay;
 use router::Desks;
 use settings::{Config, Settings};
 use system::System;
@@ -160,24 +164,7 @@ impl App {
         }
         let with_model = boot.enter(Stage::Model)?;
         let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
-        let thinking = Thinking::open(
-            &thinking::Ground {
-                store: store.clone(),
-                clock: world.clock.clone(),
-                health: health.clone(),
-                root: root.clone(),
-                program: world.program.clone(),
-                models: config.models(),
-                embedding: config.settings.search.model.clone(),
-                spool: data.spool(),
-                // A machine is no user: it never leaves.
-                still_here: Arc::new(|tx, id| {
-                    Ok(tx.get(&USERS, &id)?.is_none_or(|user| user.is_active()))
-                }),
-            },
-            &config.settings.thinking(),
-            &assistant,
-        )?;
+        let thinking = open_thinking(&config, world, &store, &health, &root, &assistant)?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -191,16 +178,11 @@ impl App {
             began: world.clock.since_boot(),
         };
         boot.done();
-        identity.on_reach(Arc::new(|tx, caller, reach| match reach {
-            Reach::Role(role) => readers::may_let_in(tx, caller, Some(role), None),
-            Reach::User(user) => readers::may_let_in(tx, caller, None, Some(*user)),
-        }));
-        identity.on_offboarding(Arc::new(|tx, caller, user, apply| {
-            let taken = Thinking::forget_user(tx, caller, user, apply)?;
-            Ok(taken.into_iter().map(|(what, count)| Taken { what, count }).collect())
-        }));
+        work::introduce(&identity);
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = open_continuity(&config, world, &health, &store);
+        let handover = Handover::open(store.clone(), health.clone())?;
+        let board = open_board(&config, world, &health, &store, &continuity, &handover);
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -210,9 +192,12 @@ impl App {
             assistant,
             thinking,
             continuity,
+            handover,
+            board,
             configuration,
             activity,
         };
+        work::join(&desks);
         Ok(Self { config, tasks, health, store, desks, tls, _lock: lock })
     }
 
@@ -236,7 +221,9 @@ impl App {
         let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?
             .telling(self.health.clone());
         let addresses = bound.expected();
-        let door = router::door(&self.desks, self.config.settings.hosts.clone(), machine::name())?;
+        let hosts = self.config.settings.hosts.clone();
+        let door = router::door(&self.desks, hosts.clone(), machine::name())?;
+        let planb = router::planb_door(&self.desks, hosts, machine::name())?;
         let link = self.setup_link(&addresses)?;
         work::start(
             &self.desks,
@@ -252,7 +239,7 @@ impl App {
         let token = tokio_util::sync::CancellationToken::new();
         let listening = bound.listening();
         let serving =
-            bound.serve(Doors { main: door, planb: None }, self.tls.clone(), token.clone());
+            bound.serve(Doors { main: door, planb: Some(planb) }, self.tls.clone(), token.clone());
         self.tasks.future("ready", async move {
             listening.cancelled().await;
             notify::ready();
@@ -390,21 +377,60 @@ fn open_assistant(
 
 /// Plan B's desk, whose deeds the main program writes into its journal.
 fn open_continuity(config: &Config, world: &World, health: &Health, store: &Store) -> Continuity {
-    let place = continuity::place::Place::at(config.data.planb());
+    let place = Place::at(config.data.planb());
     let settings = &config.settings.continuity;
     let desk = Continuity::open(&place, settings, world.clock.clone(), health.clone());
     let store = store.clone();
     desk.on_deed(Arc::new(move |caller, done| {
-        let deed = Deed {
-            deed: done.deed,
-            object: done.object,
-            before: done.before,
-            after: done.after,
-        };
+        let deed =
+            Deed { deed: done.deed, object: done.object, before: done.before, after: done.after };
         let caller = caller.clone();
         store.write(move |tx| tx.journal(&caller, deed))
     }));
     desk
+}
+
+fn open_thinking(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    health: &Health,
+    root: &RootKey,
+    assistant: &Assistant,
+) -> Result<Thinking, Fault> {
+    let ground = thinking::Ground {
+        store: store.clone(),
+        clock: world.clock.clone(),
+        health: health.clone(),
+        root: root.clone(),
+        program: world.program.clone(),
+        models: config.models(),
+        embedding: config.settings.search.model.clone(),
+        spool: config.data.spool(),
+        // A machine is no user: it never leaves.
+        still_here: Arc::new(|tx, id| Ok(tx.get(&USERS, &id)?.is_none_or(|user| user.is_active()))),
+    };
+    Thinking::open(&ground, &config.settings.thinking(), assistant)
+}
+
+fn open_board(
+    config: &Config,
+    world: &World,
+    health: &Health,
+    store: &Store,
+    continuity: &Continuity,
+    handover: &Handover,
+) -> Board {
+    let (place, clock) = (continuity.place().clone(), world.clock.clone());
+    Board {
+        continuity: continuity.clone(),
+        packer: packing::packer(continuity, clock.clone()),
+        handover: handover.clone(),
+        replay: Replay::new(place, clock.clone(), health.clone(), handover.clone()),
+        clock,
+        store: store.clone(),
+        address: config.settings.listen.planb.clone(),
+    }
 }
 
 fn open_tls(

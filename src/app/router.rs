@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use utoipa_axum::router::OpenApiRouter;
 
+use super::board::{self, Board};
 use super::configuration::{self, Configuration};
 use super::people::Directory;
 use super::socket::{self, Pace, Sockets};
@@ -15,6 +16,7 @@ use crate::domains::assistant::routes::Lines;
 use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
 use crate::domains::continuity::{self, Continuity};
+use crate::domains::handover::Handover;
 use crate::domains::identity::live::Live;
 use crate::domains::identity::{self, Identity};
 use crate::web::guard::HostRules;
@@ -41,6 +43,10 @@ pub struct Desks {
     pub thinking: Thinking,
     /// Plan B.
     pub continuity: Continuity,
+    /// What was written down while the box was away.
+    pub handover: Handover,
+    /// Both of them on one page.
+    pub board: Board,
     /// The settings, to be shown.
     pub configuration: Configuration,
     /// The journal.
@@ -63,6 +69,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
         .merge(continuity::routes::api(desks.continuity.clone()))
+        .merge(board::routes(desks.board.clone()))
 }
 
 /// What the assistant's open lines lean on: who asks, and what ends them.
@@ -107,5 +114,31 @@ pub fn door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<
         plain: vec!["/ca.crt"],
         terse: continuity::routes::TERSE.to_vec(),
     };
+    Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
+}
+
+/// The door at Plan B's address: its own interface and no more, so that whoever reaches it finds the
+/// same whether the main program or Plan B answers.
+///
+/// # Errors
+/// As [`door`].
+pub fn planb_door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> Result<Door, Fault> {
+    let plan_b = desks.continuity.clone();
+    let whole = continuity::routes::api(plan_b.clone()).merge(continuity::routes::health());
+    let (routes, document) = split(whole, VERSION);
+    let desk = desks.identity.clone();
+    let recognise = move |request: &Request| {
+        continuity::routes::recognise(&plan_b, request)
+            .or_else(|| identity::routes::recognise(&desk, request))
+    };
+    let options = DoorOptions {
+        hosts,
+        machine,
+        meters: desks.system.meters.clone(),
+        spelling: Spelling::of(&document),
+        plain: Vec::new(),
+        terse: continuity::routes::TERSE.to_vec(),
+    };
+    let whole = routes.layer(Recognition::by(recognise, desks.live.watch()));
     Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

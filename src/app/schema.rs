@@ -71,6 +71,7 @@ pub const TABLES: &[Known] = &[
     known(&assistant::SEEN),
     known(&assistant::COUNTERS),
     known(&assistant::NOTES),
+    known(&assistant::PACKED),
     known(&talk::MODELS),
     known(&talk::CHOSEN),
     known(&talk::UPSTREAM_KEYS),

@@ -118,10 +118,7 @@ impl Config {
     /// # Errors
     /// `settings_malformed`, `setting_unknown`, `setting_wrong_type`, `settings_unreadable`.
     pub fn read(data: Option<PathBuf>, flags: &[(String, String)]) -> Result<Self, Fault> {
-        let data = data
-            .or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from(DATA));
-        let data = DataFolder::at(data);
+        let data = Self::folder(data);
         let file = match std::fs::read_to_string(data.settings()) {
             Ok(text) => Some(text),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
@@ -132,15 +129,22 @@ impl Config {
                 ));
             }
         };
-        let variables = std::env::vars_os().filter_map(|(name, value)| {
-            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-            match name.as_str() {
-                DATA_VARIABLE => None,
-                MODELS_VARIABLE => Some((config::variable("models.folder"), value)),
-                _ => Some((name, value)),
-            }
-        });
-        Self::layered(data, file.as_deref(), variables, flags)
+        Self::layered(data, file.as_deref(), variables(), flags)
+    }
+
+    /// The settings as they are without their file: for what has to work with a damaged one too.
+    ///
+    /// # Errors
+    /// As [`Config::read`], for flags and environment.
+    pub fn without_file(data: Option<PathBuf>, flags: &[(String, String)]) -> Result<Self, Fault> {
+        Self::layered(Self::folder(data), None, variables(), flags)
+    }
+
+    fn folder(data: Option<PathBuf>) -> DataFolder {
+        let data = data
+            .or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from(DATA));
+        DataFolder::at(data)
     }
 
     /// The settings from given layers.
@@ -167,6 +171,18 @@ impl Config {
         let folder = Path::new(&self.settings.models.folder);
         std::path::absolute(folder).unwrap_or_else(|_| folder.to_path_buf())
     }
+}
+
+/// The environment, with the short names of variables in full.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(|(name, value)| {
+        let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+        match name.as_str() {
+            DATA_VARIABLE => None,
+            MODELS_VARIABLE => Some((config::variable("models.folder"), value)),
+            _ => Some((name, value)),
+        }
+    })
 }
 
 #[cfg(test)]

@@ -419,6 +419,37 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_write_stands_or_falls_by_itself() {
+        let (store, _) = store();
+        store
+            .write(|tx| {
+                tx.put(&NAMES, &1, &"un".to_owned())?;
+                tx.journal(&Caller::task("test"), Deed::new("name.add", 1))?;
+                let fails = |tx: &mut Tx<'_>| {
+                    tx.put(&NAMES, &2, &"perdu".to_owned())?;
+                    tx.remove(&NAMES, &1)?;
+                    tx.journal(&Caller::task("test"), Deed::new("name.add", 2))?;
+                    Err::<(), _>(Fault::conflict("no", "no"))
+                };
+                assert_eq!(tx.attempt(fails).unwrap_err().code, "no");
+                assert_eq!(tx.attempt::<()>(|_| panic!("oh")).unwrap_err().kind, Kind::Broken);
+                let silent = |tx: &mut Tx<'_>| tx.put(&NAMES, &3, &"muet".to_owned());
+                assert_eq!(tx.attempt(silent).unwrap_err().kind, Kind::Broken);
+                tx.attempt(|tx| {
+                    assert_eq!(tx.list(&NAMES, &all(), 9)?, [(1, "un".to_owned())]);
+                    named(4, "quatre")(tx)
+                })?;
+                assert_eq!(tx.list(&NAMES, &all(), 9)?.len(), 2);
+                Ok(())
+            })
+            .unwrap();
+        let kept = store.read(|view| view.list(&NAMES, &all(), 9)).unwrap();
+        assert_eq!(kept, [(1, "un".to_owned()), (4, "quatre".to_owned())]);
+        assert_eq!((store.seq(), store.journal_head().number), (2, 2));
+        assert!(store.read(|view| chain::verify(view)).unwrap().whole());
+    }
+
+    #[test]
     fn the_same_retry_key_acts_once() {
         let (store, _) = store();
         let mut caller = Caller::task("test");

@@ -16,6 +16,7 @@ use crate::base::caller::Caller;
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::{Id, Revision};
+use crate::base::tasks::caught;
 
 type OpenTable<'t> = redb::Table<'t, &'static [u8], &'static [u8]>;
 pub(super) type Beside = BTreeMap<&'static str, BTreeMap<Vec<u8>, Option<Vec<u8>>>>;
@@ -227,6 +228,33 @@ impl<'b> Tx<'b> {
         self.set(table, Duty::Quiet, key, value)
     }
 
+    /// Runs `work` as a part of this write that stands or falls by itself: when it fails or panics it
+    /// leaves nothing behind, and the write goes on. It sees the rest of the write, and keeps its own
+    /// duties: what it owes the journal it writes itself.
+    ///
+    /// # Errors
+    /// What `work` answers; `Broken` when it panicked or left the journal out.
+    pub fn attempt<T>(
+        &mut self,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let (answer, done) = {
+            let mut part = Tx::new(&*self, self.heads, self.when, self.site);
+            let answer = caught(|| work(&mut part))?;
+            (answer, part.finish()?)
+        };
+        if done.heads.journal.number > self.heads.journal.number {
+            self.deeds += 1;
+        }
+        for (table, rows) in done.changes {
+            self.beside.entry(table).or_default().extend(rows);
+        }
+        self.heads = done.heads;
+        self.bytes += done.bytes;
+        self.settles_clock |= done.settles_clock;
+        Ok(answer)
+    }
+
     fn set(
         &mut self,
         table: &'static str,
@@ -275,6 +303,23 @@ impl<'b> Tx<'b> {
                 settles_clock: self.settles_clock,
             }),
         }
+    }
+}
+
+/// A part of a write stands on the write.
+impl Below for Tx<'_> {
+    fn below_get(&self, table: &'static str, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        self.raw_get(table, key)
+    }
+
+    fn below_each(
+        &self,
+        table: &'static str,
+        span: &Span,
+        backwards: bool,
+        visit: &mut Visit<'_>,
+    ) -> Result<(), Fault> {
+        self.raw_each(table, span, backwards, visit)
     }
 }
 

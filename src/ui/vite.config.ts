@@ -43,7 +43,7 @@ export default defineConfig({
   server: {
     // `npm run dev` beside a running box: the pages are Vite's, the data the box's.
     proxy: Object.fromEntries(
-      ["/setup/", "/auth", "/rag", "/chat", "/models", "/history", "/jobs", "/admin", "/apikeys", "/health", "^/setup$"].map((path) => [
+      ["/setup/", "/auth", "/rag", "/chat", "/models", "/history", "/jobs", "/admin", "/apikeys", "/continuity", "/health", "^/setup$"].map((path) => [
         path,
         { target: process.env.ILOT_URL ?? "http://127.0.0.1:8000" },
       ]),

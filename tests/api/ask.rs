@@ -13,8 +13,10 @@ use ilot::app::{App, World, router};
 use ilot::base::caller::Caller;
 use ilot::base::clock::{HeldClock, Moment};
 use ilot::base::health::Health;
+use ilot::base::id::Id;
 use ilot::base::paths::DataFolder;
 use ilot::base::tasks::Tasks;
+use ilot::domains::handover::Arrival;
 use ilot::domains::identity::records::{USERS, USERS_BY_LOGIN};
 use ilot::store::{Deed, Reader};
 use ilot::web::Peer;
@@ -341,6 +343,15 @@ impl House {
             })
             .unwrap();
         token
+    }
+
+    /// Has something arrive that was written down while the box was away, each in a file of its own.
+    pub fn arrive(&self, kind: &str, body: Value) -> Id {
+        let id = Id::new(NOW);
+        let (kind, by) = (kind.to_owned(), "Anna".to_owned());
+        let arrival = Arrival { id, seq: 0, kind, at: NOW, by, user: None, door: None, body };
+        self.app().desks().handover.take(Id::new(NOW), vec![arrival], None).unwrap();
+        id
     }
 
     /// Waits until every document is read and the index of words has followed.

@@ -276,10 +276,14 @@ impl Drop for Running {
     }
 }
 
-fn signal(child: &Child, signal: &str) {
-    assert!(
-        Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success()
-    );
+fn signal(child: &Child, name: &str) {
+    signal_to(child.id(), name);
+}
+
+/// Gives a process a signal.
+pub fn signal_to(pid: u32, name: &str) {
+    let given = Command::new("kill").args([name, &pid.to_string()]).status().unwrap();
+    assert!(given.success(), "kill {name} {pid}");
 }
 
 pub fn form(name: &str, bytes: &[u8]) -> Vec<u8> {
@@ -306,7 +310,7 @@ pub fn head(method: &str, path: &str, headers: &[(&str, &str)], length: usize) -
 }
 
 /// One request on a connection of its own; none when nobody answers.
-fn ask(
+pub fn ask(
     address: SocketAddr,
     method: &str,
     path: &str,

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -35,7 +36,7 @@ export async function source(path) {
 
 /** The sentences of one language, read from the pages' own source. */
 export async function words(code) {
-  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`, `i18n/assistant.${code}.ts`];
+  const files = [`i18n/${code}.ts`, "i18n/account.ts", `i18n/admin.${code}.ts`, `i18n/assistant.${code}.ts`, `i18n/continuity.${code}.ts`];
   return Object.assign({}, ...(await Promise.all(files.map(async (file) => (await source(file))[code]))));
 }
 
@@ -99,6 +100,59 @@ export async function startBox({ bare = false } = {}) {
   }
   await stop();
   throw new Error("the box did not open");
+}
+
+/** A port that nobody listens on at the moment. */
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = createServer().once("error", reject);
+    server.listen(0, "127.0.0.1", () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+/**
+ * A folder with addresses of its own that programs take turns at: `begin("watchdog")`, and after `end()` `begin("planb")`.
+ * Both names lead to the same `url`, as they do at a site; `planb` is Plan B's own address.
+ */
+export async function watchedFolder() {
+  const folder = await mkdtemp(join(tmpdir(), "ilot-browser-"));
+  const [http, planb] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
+  const url = `http://${http}`;
+  let gone = null;
+  let child = null;
+  const told = async (...path) => (await readFile(join(folder, ...path), "utf8").catch(() => "")).trim();
+  const answers = (address) => fetch(`${address}/health`).then((got) => got.ok, () => false);
+  async function end() {
+    child?.kill();
+    await gone;
+    child = null;
+  }
+  /** Starts a program of the box here, and waits until what is `up` says so. */
+  async function begin(verb, up = () => answers(url)) {
+    child = spawn(process.env.ILOT_BIN, [verb, "--data", folder, "--http", http, "--https", "off", "--planb", planb], { stdio: "ignore" });
+    gone = new Promise((resolve) => child.once("exit", resolve));
+    for (let waited = 0; waited < OPENS_WITHIN_MS && child.exitCode === null; waited += 100) {
+      if (await up()) return;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    await end();
+    throw new Error(`ilot ${verb} did not open`);
+  }
+  return {
+    url,
+    planb: `http://${planb}`,
+    begin,
+    end,
+    told,
+    token: async () => new URL(await told("run", "setup-link")).searchParams.get("token"),
+    async stop() {
+      await end();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
 }
 
 /** What axe finds that keeps people out. */

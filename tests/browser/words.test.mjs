@@ -13,7 +13,7 @@ const BY_THE_BOX = /^(fault|field|part)\./;
 
 async function sources() {
   const names = await readdir(SOURCE, { recursive: true });
-  const wanted = names.filter((name) => /\.(svelte|ts)$/.test(name) && !/i18n.(?:(?:admin|assistant)\.)?(fr|en|account)\.ts$|schema\.d\.ts$/.test(name));
+  const wanted = names.filter((name) => /\.(svelte|ts)$/.test(name) && !/i18n.(?:(?:admin|assistant|continuity)\.)?(fr|en|account)\.ts$|schema\.d\.ts$/.test(name));
   return Promise.all(wanted.map(async (name) => ({ name, text: await readFile(new URL(name, SOURCE), "utf8") })));
 }
 

@@ -11,11 +11,13 @@ pub mod eval;
 mod model;
 pub mod openapi;
 mod planb;
+mod planb_key;
 mod search;
 mod serve;
 mod setup;
 mod show;
 mod user;
+mod watchdog;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,10 +25,9 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 
-use super::settings::{Config, DATA, DATA_VARIABLE};
+use super::settings::Config;
 use super::system::VERSION;
 use crate::base::fault::{Fault, Kind};
-use crate::base::paths::DataFolder;
 
 /// How a command ends. Whatever is not in this list is a failure too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,22 +92,22 @@ struct Place {
 
 impl Place {
     fn config(&self) -> Result<Config, Fault> {
-        Config::read(self.data.clone(), &self.flags()?)
+        Config::read(self.data.clone(), &self.overrides()?)
     }
 
-    /// The settings for what has to go on whatever the settings file holds: without it if need be.
-    fn config_in_need(&self) -> Result<Config, Fault> {
-        let flags = self.flags()?;
-        Config::read(self.data.clone(), &flags).or_else(|fault| {
-            let data = self.data.clone().or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from));
-            let data = DataFolder::at(data.unwrap_or_else(|| PathBuf::from(DATA)));
-            let config = Config::layered(data, None, [], &flags)?;
-            eprintln!("ilot: the settings are left aside: {fault}");
-            Ok(config)
-        })
+    /// The settings for what has to go on whatever the settings file holds: without it if need be, and
+    /// then with what is wrong with it.
+    fn config_in_need(&self) -> Result<(Config, Option<Fault>), Fault> {
+        let overrides = self.overrides()?;
+        match Config::read(self.data.clone(), &overrides) {
+            Ok(config) => Ok((config, None)),
+            // What flags and environment say wrong is said here and now; a file may be mended meanwhile.
+            Err(wrong) => Ok((Config::without_file(self.data.clone(), &overrides)?, Some(wrong))),
+        }
     }
 
-    fn flags(&self) -> Result<Vec<(String, String)>, Fault> {
+    /// The settings that flags give.
+    fn overrides(&self) -> Result<Vec<(String, String)>, Fault> {
         let mut flags = Vec::new();
         let named = [
             ("models.folder", self.models.as_ref().map(|p| p.display().to_string())),
@@ -133,6 +134,8 @@ impl Place {
 enum Verb {
     /// Run the box until it is told to stop
     Serve(serve::Flags),
+    /// Run the box and keep it running; Plan B stands in while it is away
+    Watchdog(watchdog::Flags),
     /// Set the box up without a browser; repeatable without harm
     Setup(setup::Flags),
     /// Show the one-time set-up link again
@@ -167,7 +170,7 @@ enum Verb {
     Demo(demo::Flags),
     /// Measure retrieval with a question set in `SQuAD`'s form
     Eval(eval::Flags),
-    /// Stand in for the main program from files alone; its pack, its outbox
+    /// Stand in for the main program from files alone; its keys, its pack, its outbox
     Planb(planb::Flags),
     /// Print the `OpenAPI` document
     Openapi,
@@ -217,6 +220,7 @@ impl Line {
         let place = &self.place;
         match self.verb {
             Verb::Serve(flags) => serve::run(place, &flags),
+            Verb::Watchdog(flags) => watchdog::run(place, &flags),
             Verb::Setup(flags) => setup::run(place, &flags),
             Verb::SetupLink => setup::link(place),
             Verb::Check(flags) => check::run(place, &flags),
@@ -228,7 +232,7 @@ impl Line {
             Verb::Audit { verb } => audit::run(place, verb),
             Verb::Demo(flags) => demo::run(place, &flags),
             Verb::Eval(flags) => eval::run(place, &flags),
-            Verb::Planb(flags) => planb::run(place, &flags),
+            Verb::Planb(flags) => planb::run(place, flags),
             Verb::Openapi => openapi::run(),
             Verb::Version => {
                 show::either(

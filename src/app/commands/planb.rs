@@ -8,8 +8,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::console::runtime;
-use super::show;
-use super::{Exit, Place};
+use super::{Exit, Place, planb_key, show};
 use crate::app::listen::{Addresses, machine};
 use crate::app::logs;
 use crate::app::planb::{PlanB, Site};
@@ -57,6 +56,8 @@ enum Verb {
         #[command(subcommand)]
         verb: OutboxVerb,
     },
+    #[command(flatten)]
+    Keys(planb_key::Verb),
 }
 
 #[derive(Debug, Clone, Copy, Subcommand)]
@@ -79,20 +80,22 @@ enum OutboxVerb {
     Verify,
 }
 
-pub(super) fn run(place: &Place, flags: &Flags) -> Result<Exit, Fault> {
-    let site = site(place, flags)?;
-    match &flags.verb {
+pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
+    let site = site(place, &flags)?;
+    match flags.verb {
         None => serve(site, flags.log_json, place.json),
-        Some(Verb::Pack { verb }) => pack(&site.place, *verb, place.json),
-        Some(Verb::Outbox { verb: OutboxVerb::List { all } }) => {
-            list(&site.place, *all, place.json)
-        }
+        Some(Verb::Pack { verb }) => pack(&site.place, verb, place.json),
+        Some(Verb::Outbox { verb: OutboxVerb::List { all } }) => list(&site.place, all, place.json),
         Some(Verb::Outbox { verb: OutboxVerb::Verify }) => verify(&site.place, place.json),
+        Some(Verb::Keys(verb)) => planb_key::run(&site, verb, place.json),
     }
 }
 
 fn site(place: &Place, flags: &Flags) -> Result<Site, Fault> {
-    let config = place.config_in_need()?;
+    let (config, wrong) = place.config_in_need()?;
+    if let Some(wrong) = wrong {
+        eprintln!("ilot: the settings are left aside: {wrong}");
+    }
     let mut site = match &flags.base_dir {
         Some(base) => Site::of_base_dir(&config, base),
         None => Site::of_box(&config),

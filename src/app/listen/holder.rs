@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
-/// The state of a socket that listens (include/net/tcp_states.h).
+/// The state of a socket that listens (`include/net/tcp_states.h`).
 const LISTENS: &str = "0A";
 
 /// Who listens at `address`, in words; a process of another user stays "another program".

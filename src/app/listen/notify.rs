@@ -24,9 +24,7 @@ pub fn stopping() {
 /// # Errors
 /// `internal` when no thread can be had.
 pub fn watch(tasks: &Tasks, well: impl Fn() -> bool + Send + 'static) -> Result<(), Fault> {
-    let Some(patience) = sd_notify::watchdog_enabled() else { return Ok(()) };
-    // Three signs within one patience, so that a late one does not cost the box its life.
-    let period = (patience / 3).max(Duration::from_millis(100));
+    let Some(period) = pulse() else { return Ok(()) };
     tasks.every("watchdog", period, move |_| {
         if well() {
             tell(&[NotifyState::Watchdog]);
@@ -36,6 +34,32 @@ pub fn watch(tasks: &Tasks, well: impl Fn() -> bool + Send + 'static) -> Result<
         Ok(())
     })?;
     Ok(())
+}
+
+/// Says what goes on in a few words, for `systemctl status`.
+pub fn status(words: &str) {
+    tell(&[NotifyState::Status(words)]);
+}
+
+/// Says once that this process lives.
+pub fn alive() {
+    tell(&[NotifyState::Watchdog]);
+}
+
+/// Asks for more time to be ready.
+pub fn more_time(span: Duration) {
+    let micros = u32::try_from(span.as_micros()).unwrap_or(u32::MAX);
+    tell(&[NotifyState::ExtendTimeoutUsec(micros)]);
+}
+
+/// How often [`alive`] is to be said; none when nobody listens for it.
+pub fn pulse() -> Option<Duration> {
+    sd_notify::watchdog_enabled().map(beat_within)
+}
+
+/// Three signs within one patience, so that a late one does not cost the box its life.
+fn beat_within(patience: Duration) -> Duration {
+    (patience / 3).max(Duration::from_millis(100))
 }
 
 fn tell(state: &[NotifyState<'_>]) {

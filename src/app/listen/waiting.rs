@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::{Addresses, Role, bind_one, holder};
@@ -15,8 +16,11 @@ use crate::base::paths::write_private;
 
 /// How often an address of the box is tried again: whoever hands it over is about to let it go.
 const TRY_AGAIN: Duration = Duration::from_millis(50);
-/// How often Plan B's address is tried again: whoever holds it may hold it for long.
+/// How often Plan B's address is tried again when nobody is known to hand it over: whoever holds it
+/// may hold it for long.
 const TRY_PLANB_AGAIN: Duration = Duration::from_secs(1);
+/// How long a hand-over is waited for at the first pace.
+const HAND_OVER: Duration = Duration::from_secs(30);
 /// Looking for the holder means reading other processes' descriptors: not at every try.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// The part of the box's health that tells of Plan B's address.
@@ -31,6 +35,8 @@ pub(super) struct Waiting {
     pub(super) further: bool,
     pub(super) text: String,
     pub(super) address: SocketAddr,
+    /// Whether somebody is expected to let it go.
+    pub(super) handed_over: bool,
 }
 
 /// What is bound so far, kept in `run/addresses.json`, and who is told of it.
@@ -49,16 +55,18 @@ impl Waiting {
     /// Tries until the address is had, then enters it into the ledger.
     pub(super) async fn until_had(&self, ledger: &Ledger) -> TcpListener {
         let planb = self.role == Role::PlanB;
-        let (pause, part) = if planb { (TRY_PLANB_AGAIN, PLANB_PART) } else { (TRY_AGAIN, PART) };
-        let tries_a_look = LOOK_AGAIN.as_millis() / pause.as_millis();
-        let mut tries = 0;
+        let part = if planb { PLANB_PART } else { PART };
+        let began = Instant::now();
+        let mut looked: Option<Instant> = None;
         loop {
+            let quick = !planb || self.handed_over && began.elapsed() < HAND_OVER;
+            let pause = if quick { TRY_AGAIN } else { TRY_PLANB_AGAIN };
             match bind_one(self.role, &self.text) {
                 Ok(listener) => {
                     self.enter(ledger);
                     return listener;
                 }
-                Err(fault) if tries % tries_a_look == 0 => {
+                Err(fault) if looked.is_none_or(|at| at.elapsed() >= LOOK_AGAIN) => {
                     let (name, every) = (self.role.name(), pause.as_millis());
                     let detail = if fault.code == "address_in_use" {
                         let holder = holder::of(self.address);
@@ -69,7 +77,7 @@ impl Waiting {
                     } else {
                         format!("{} It is tried again every {every} ms.", fault.message)
                     };
-                    if tries == 0 {
+                    if looked.replace(Instant::now()).is_none() {
                         tracing::warn!("{detail}");
                     }
                     let advice =
@@ -81,20 +89,19 @@ impl Waiting {
                 }
                 Err(_) => {}
             }
-            tries += 1;
-            tokio::time::sleep(pause).await;
+            sleep(pause).await;
         }
     }
 
     fn enter(&self, ledger: &Ledger) {
-        let json = {
-            let mut addresses = ledger.addresses.lock().unwrap_or_else(PoisonError::into_inner);
-            addresses.enter(self.role, self.further, self.address);
-            serde_json::to_vec(&*addresses).unwrap_or_default()
-        };
+        // Two addresses may be had at once: the file is written by one after the other.
+        let mut addresses = ledger.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        addresses.enter(self.role, self.further, self.address);
+        let json = serde_json::to_vec(&*addresses).unwrap_or_default();
         if let Err(e) = write_private(&ledger.file, &json) {
             tracing::warn!("the addresses were not written down: {e}");
         }
+        drop(addresses);
         tracing::info!("{} (listen.{}) is had", self.address, self.role.name());
         if self.role == Role::PlanB {
             ledger.tell_planb(self.address);

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::Assistant;
 use super::files::{self};
+use super::packed::{is_packed, unpack_gone};
 use super::readers::Gate;
 use super::records::{
     BY_CONTENT, BY_PATH, DOCUMENTS, Document, EDITIONS, FILES, File, HEADINGS, Headings, PASSAGES,
@@ -60,11 +61,37 @@ impl Counts {
     }
 }
 
+/// A document and how it stands.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// The document.
+    pub document: Document,
+    /// How many of its passages have a vector.
+    pub embedded: u32,
+    /// Whether it is chosen for Plan B's pack.
+    pub in_pack: bool,
+}
+
+impl Standing {
+    /// How a document stands that was just put among those to be read.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) fn unread(reader: &impl Reader, document: Document) -> Result<Self, Fault> {
+        Ok(Self { in_pack: is_packed(reader, document.id)?, document, embedded: 0 })
+    }
+
+    pub(super) fn of(view: &View, document: Document) -> Result<Self, Fault> {
+        let embedded = embedded(view, &document)?;
+        Ok(Self { embedded, ..Self::unread(view, document)? })
+    }
+}
+
 /// A page of a list.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// The documents, newest first, each with how many of its passages have a vector.
-    pub items: Vec<(Document, u32)>,
+    /// The documents, newest first.
+    pub items: Vec<Standing>,
     /// How many there are in all.
     pub total: usize,
     /// How many of all documents the caller may read are in which state.
@@ -91,13 +118,9 @@ impl Assistant {
     ///
     /// # Errors
     /// `right_missing`, `not_found`.
-    pub fn document(&self, caller: &Caller, id: Id) -> Result<(Document, u32), Fault> {
+    pub fn document(&self, caller: &Caller, id: Id) -> Result<Standing, Fault> {
         caller.require(Right::ReadDocuments)?;
-        self.store.read(|view| {
-            let document = Gate::at(view, caller).find(id)?;
-            let embedded = embedded(view, &document)?;
-            Ok((document, embedded))
-        })
+        self.store.read(|view| Standing::of(view, Gate::at(view, caller).find(id)?))
     }
 
     /// Lists documents that the caller may read, newest first.
@@ -128,9 +151,8 @@ impl Assistant {
             })?;
             let total = found.len();
             let page = found.into_iter().rev().skip(asked.offset).take(asked.limit.min(LIST_MAX));
-            let items = page
-                .map(|document| embedded(view, &document).map(|count| (document, count)))
-                .collect::<Result<_, _>>()?;
+            let items =
+                page.map(|document| Standing::of(view, document)).collect::<Result<_, _>>()?;
             Ok(Listed { items, total, counts })
         })
     }
@@ -214,6 +236,7 @@ impl Assistant {
             tx.remove(&BY_PATH, &(document.collection.clone(), document.path.clone()))?;
             tx.remove(&BY_CONTENT, &(document.sha256, id))?;
             tx.remove(&TO_READ, &id)?;
+            unpack_gone(tx, id)?;
             files::let_go(tx, &document.sha256)?;
             tx.journal(&who, Deed::new("document.delete", id).before(&Shown::of(&document)))
         })
@@ -223,10 +246,10 @@ impl Assistant {
     ///
     /// # Errors
     /// `right_missing`, `not_found`.
-    pub fn read_again(&self, caller: &Caller, id: Id) -> Result<Document, Fault> {
+    pub fn read_again(&self, caller: &Caller, id: Id) -> Result<Standing, Fault> {
         caller.require(Right::EditDocuments)?;
         let who = caller.clone();
-        let document = self.store.write(move |tx| {
+        let standing = self.store.write(move |tx| {
             let mut document = Gate::at(tx, &who).find(id)?;
             document.state = State::Queued;
             document.failure = None;
@@ -235,10 +258,10 @@ impl Assistant {
             let now = tx.now();
             tx.put(&TO_READ, &id, &now)?;
             tx.journal(&who, Deed::new("document.read_again", id))?;
-            Ok(document)
+            Standing::unread(tx, document)
         })?;
         self.tasks.wake_reader();
-        Ok(document)
+        Ok(standing)
     }
 }
 

@@ -16,6 +16,7 @@ pub mod history;
 mod inbox;
 mod meaning;
 pub mod models;
+pub mod packed;
 pub mod passages;
 pub mod prompts;
 mod queue;

@@ -49,6 +49,8 @@ pub const TO_EMBED: Table<Place, ()> = Table::quiet("assistant.to_embed");
 pub const SEEN: Table<String, Seen> = Table::quiet("assistant.seen");
 /// Counters by name.
 pub const COUNTERS: Table<String, u64> = Table::quiet("assistant.counters");
+/// Documents that are chosen for Plan B's pack.
+pub const PACKED: Table<Id, Packed> = Table::journaled("assistant.packed");
 /// Names by purpose, for instance which model made the vectors.
 pub const NOTES: Table<String, String> = Table::quiet("assistant.notes");
 
@@ -205,6 +207,15 @@ pub struct Passage {
     pub text: String,
 }
 
+/// That a document is chosen to be readable while the main program is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Packed {
+    /// Since when.
+    pub at: Moment,
+    /// By whom, by name.
+    pub by: String,
+}
+
 /// A file of the watched folder as it was when it was learned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
@@ -214,7 +225,7 @@ pub struct Seen {
     pub modified: Moment,
 }
 
-records!(Document, Collection = 2, File, Edition, Headings, Passage, Seen);
+records!(Document, Collection = 2, File, Edition, Headings, Passage, Packed, Seen);
 
 /// The number that indexes know a passage by.
 pub fn passage_number(place: Place) -> u64 {

@@ -73,8 +73,7 @@ impl Delays {
         let now = self.clock.since_boot();
         let mut counts = self.counts();
         let known = counts.addresses.get(&address).copied().unwrap_or_default();
-        let known =
-            if now > known.last + FORGIVEN { Count { wrong: 0, ..known } } else { known };
+        let known = if now > known.last + FORGIVEN { Count { wrong: 0, ..known } } else { known };
         let pause = FIRST.saturating_mul(1 << known.wrong.min(16)).min(LATEST);
         if known.waiting >= WAITING_MAX || counts.waiting >= WAITING_ALL_MAX {
             return Err(Fault::busy(
@@ -84,11 +83,8 @@ impl Delays {
             ));
         }
         make_room(&mut counts.addresses, address);
-        let count = Count {
-            wrong: known.wrong.saturating_add(1),
-            waiting: known.waiting + 1,
-            last: now,
-        };
+        let count =
+            Count { wrong: known.wrong.saturating_add(1), waiting: known.waiting + 1, last: now };
         counts.addresses.insert(address, count);
         counts.waiting += 1;
         Ok(Late { delays: self.clone(), address, pause })

@@ -135,3 +135,8 @@ fn value(byte: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+// Said in full, for the fuzzer includes this file from a place of its own.
+#[cfg(test)]
+#[path = "encoding/tests.rs"]
+mod tests;

@@ -47,7 +47,7 @@ struct Held<T> {
 
 /// What tells one state of a file from another without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Stamp {
+pub(super) struct Stamp {
     inode: (u64, u64),
     len: u64,
     modified: (i64, i64),
@@ -66,7 +66,8 @@ impl Stamp {
         }
     }
 
-    fn modified(&self) -> Moment {
+    /// When the file was last written.
+    pub(super) fn modified(&self) -> Moment {
         Moment(self.modified.0.saturating_mul(1000).saturating_add(self.modified.1 / 1_000_000))
     }
 }
@@ -88,10 +89,10 @@ impl<T> Watched<T> {
     /// The fault of a damaged file, or what the file system says.
     pub(super) fn get(&self) -> Result<Arc<T>, Fault> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamp = stamp_of(&self.path).map_err(|e| self.unread(e))?;
+        let stamp = stamp_of(&self.path).map_err(unread)?;
         let fresh = held.as_ref().is_some_and(|h| h.settled && h.stamp == stamp);
         if !fresh {
-            *held = Some(self.read().map_err(|e| self.unread(e))?);
+            *held = Some(self.read().map_err(unread)?);
         }
         held.as_ref().and_then(|h| h.value.clone()).ok_or_else(self.damaged)
     }
@@ -124,13 +125,17 @@ impl<T> Watched<T> {
         let settled = old && Stamp::of(&file.metadata()?) == stamp;
         Ok(Held { stamp: Some(stamp), settled, value })
     }
-
-    fn unread(&self, cause: io::Error) -> Fault {
-        Fault::broken("reading a file of Plan B", cause)
-    }
 }
 
-fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
+fn unread(cause: io::Error) -> Fault {
+    Fault::broken("reading a file of Plan B", cause)
+}
+
+/// What tells this state of a file from another; none when it is not there.
+///
+/// # Errors
+/// What the file system says.
+pub(super) fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
     match fs::metadata(path) {
         Ok(meta) => Ok(Some(Stamp::of(&meta))),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -1,11 +1,10 @@
 //! Key files: read where they lie, made once where they are missing, never overwritten when damaged.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
 use crate::base::fault::Fault;
@@ -15,17 +14,6 @@ use crate::base::paths::write_private;
 const OWNER_ONLY: u32 = 0o600;
 /// Others' bits of a file's mode.
 const OTHERS: u32 = 0o077;
-
-/// Waits until no other process and no other thread holds the lock, and holds it until it is dropped.
-///
-/// # Errors
-/// What the file system says.
-pub(super) fn hold(path: &Path) -> io::Result<File> {
-    let file =
-        File::options().create(true).truncate(false).write(true).mode(OWNER_ONLY).open(path)?;
-    flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
-}
 
 /// The bytes of a file, which is closed to others if it was open to them; `None` when there is none.
 ///

@@ -16,7 +16,7 @@ use crate::base::fault::Fault;
 use crate::base::health::{Health, Level};
 use crate::engines::secrets;
 use file::FileKeys;
-pub use file::{Backup, FileKeyState};
+pub use file::{Backup, FileKeyState, GRACE_MAX};
 use scoped::ScopedKeys;
 pub use scoped::{KeyDraft, ScopedKey};
 
@@ -30,7 +30,8 @@ const SCOPED_PART: &str = "planb_keys";
 const ADVICE: &str = "Put 64 lower-case hexadecimal digits into planb/api_key.txt \
     (`openssl rand -hex 32`), or delete the file and restart to have a new key made.";
 /// What to do about further keys that cannot be read.
-const SCOPED_ADVICE: &str = "Put planb/keys.json back from a copy, or delete it and add the keys anew.";
+const SCOPED_ADVICE: &str =
+    "Put planb/keys.json back from a copy, or delete it and add the keys anew.";
 
 /// What a further key may be used for (plan-b.md's routes, by their first words).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

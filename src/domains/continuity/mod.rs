@@ -8,10 +8,10 @@ pub mod keys;
 pub mod node;
 pub mod outbox;
 pub mod pack;
-pub mod people;
 pub mod packets;
 pub mod pages;
 mod parts;
+pub mod people;
 pub mod place;
 pub mod relay;
 pub mod role;
@@ -19,6 +19,8 @@ pub mod routes;
 pub mod sealing;
 pub mod settings;
 pub mod standing;
+#[cfg(test)]
+mod vectors;
 pub mod verbs;
 pub mod watchdog;
 

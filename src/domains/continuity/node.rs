@@ -7,6 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::files::under_lock;
 use super::keeping;
 use super::place::Place;
 use crate::base::fault::Fault;
@@ -17,8 +18,6 @@ use crate::engines::signing::{self, PUBLIC, SIGNATURE, SigningKey};
 const ID: usize = 32;
 /// Bytes of the HMAC key.
 const HMAC_KEY: usize = 32;
-/// Held while keys are made.
-const LOCK: &str = "node.lock";
 
 /// The node's keys, read once: they do not change.
 pub struct Node {
@@ -38,19 +37,17 @@ impl Node {
     /// Reads the node's keys (`node.key`, `hmac_key.bin`), making those that are missing.
     ///
     /// # Errors
-    /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), or what the file
-    /// system says.
+    /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), `planb_files_busy`, or
+    /// what the file system says.
     pub fn open(place: &Place) -> Result<Self, Fault> {
         place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
-        let lock = keeping::hold(&place.root().join(LOCK))
-            .map_err(|e| Fault::broken("locking the node's keys", e))?;
+        under_lock(&place.node_key(), || Self::read_or_make(place))
+    }
+
+    fn read_or_make(place: &Place) -> Result<Self, Fault> {
         let pkcs8 = keeping::read_or_make(&place.node_key(), SigningKey::make)?;
         let key = SigningKey::read(&pkcs8).map_err(|fault| {
-            let damaged = damaged("node_key_damaged", &place.node_key(), "an Ed25519 key (PKCS#8)");
-            match fault.cause {
-                Some(cause) => damaged.because(cause),
-                None => damaged,
-            }
+            damaged("node_key_damaged", &place.node_key(), "an Ed25519 key (PKCS#8)").because(fault)
         })?;
         let hmac = keeping::read_or_make(&place.hmac_key(), || {
             Ok(Zeroizing::new(secrets::random::<HMAC_KEY>()?.to_vec()))
@@ -59,7 +56,6 @@ impl Node {
             .as_slice()
             .try_into()
             .map_err(|_| damaged("hmac_key_damaged", &place.hmac_key(), "32 bytes"))?;
-        drop(lock);
         let id = id_of(&key.public());
         Ok(Self { key, id, name: HEXLOWER.encode(&id), hmac: Zeroizing::new(hmac) })
     }
@@ -123,4 +119,66 @@ fn damaged(code: &'static str, path: &Path, wanted: &str) -> Fault {
              have a new key made."
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_node_stays_who_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::of_base_dir(folder.path());
+        let (node, again) = (Node::open(&place).unwrap(), Node::open(&place).unwrap());
+        assert_eq!((node.id(), node.public()), (again.id(), again.public()));
+        assert_eq!(node.id(), id_of(&node.public()));
+        assert_eq!(node.name(), HEXLOWER.encode(&node.id()));
+        assert_eq!(node.name().len(), 64);
+        let signature = node.sign(b"the pack").unwrap();
+        assert!(again.verify(b"the pack", &signature));
+        assert!(!again.verify(b"the pacK", &signature));
+        let mac = node.mac(b"covered").unwrap();
+        assert!(again.mac_is(b"covered", &mac).unwrap());
+        assert!(!again.mac_is(b"coverec", &mac).unwrap());
+        assert!(!again.mac_is(b"covered", &mac[1..]).unwrap());
+        for path in [place.node_key(), place.hmac_key()] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let other = Node::open(&Place::at(folder.path().join("other"))).unwrap();
+        assert_ne!(node.id(), other.id());
+        assert!(!other.mac_is(b"covered", &mac).unwrap());
+        assert!(!format!("{node:?}").contains(&HEXLOWER.encode(node.hmac.as_slice())));
+    }
+
+    #[test]
+    fn a_damaged_key_is_named_and_left_alone() {
+        for (code, path) in [
+            ("node_key_damaged", Place::node_key as fn(&Place) -> _),
+            ("hmac_key_damaged", Place::hmac_key),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let place = Place::at(folder.path().join("planb"));
+            Node::open(&place).unwrap();
+            for damage in [vec![], vec![1; 31], vec![1; 33]] {
+                fs::write(path(&place), &damage).unwrap();
+                assert_eq!(Node::open(&place).unwrap_err().code, code);
+                assert_eq!(fs::read(path(&place)).unwrap(), damage);
+            }
+        }
+    }
+
+    #[test]
+    fn many_at_once_are_one_node() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = Place::at(folder.path().join("planb"));
+        let ids: Vec<_> = std::thread::scope(|scope| {
+            let opening: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| Node::open(&place).unwrap().id())).collect();
+            opening.into_iter().map(|id| id.join().unwrap()).collect()
+        });
+        assert!(ids.iter().all(|id| *id == ids[0]));
+    }
 }

@@ -332,3 +332,8 @@ pub fn write_peers(peers: &[Peer<'_>]) -> Result<Vec<u8>, PacketError> {
 fn is_address(address: &str) -> bool {
     !address.is_empty() && address.bytes().all(|b| b.is_ascii_graphic())
 }
+
+// Said in full, for the fuzzer includes this file from a place of its own.
+#[cfg(test)]
+#[path = "packets/tests.rs"]
+mod tests;

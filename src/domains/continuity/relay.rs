@@ -145,12 +145,8 @@ impl Relay {
         let listener = bind(address)?;
         let bound = listener.local_addr().map_err(cannot_bind)?;
         let (stop, tracker) = (CancellationToken::new(), TaskTracker::new());
-        let hall = Hall {
-            framing,
-            pace: self.0.pace,
-            stop: stop.clone(),
-            tracker: tracker.clone(),
-        };
+        let hall =
+            Hall { framing, pace: self.0.pace, stop: stop.clone(), tracker: tracker.clone() };
         drop(tracker.spawn(hall.accept(listener)));
         let port = bound.port();
         let started = Running { host: host.to_owned(), port, framing, stop, tracker };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+use super::files::{Stamp, stamp_of, under_lock};
 use super::keeping;
 use super::place::Place;
 use crate::base::clock::{Clock, Moment};
@@ -77,20 +78,11 @@ struct Key {
     gcm: Gcm,
 }
 
-/// By what a file that was replaced is told from the one before.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    length: u64,
-    changed: (i64, i64),
-}
-
 /// Messages that are counted already and not yet sealed.
 #[derive(Default)]
 struct Block {
     key: String,
     left: u64,
-    end: u64,
 }
 
 /// The file of counts: a key's name and how it stands.
@@ -114,14 +106,13 @@ impl Sealing {
     ///
     /// # Errors
     /// `sealing_key_damaged` when the file is not 32 bytes (it is left as it lies),
-    /// `sealing_count_damaged`, or what the file system says.
+    /// `sealing_count_damaged`, `planb_files_busy`, or what the file system says.
     pub fn open(place: &Place, clock: Arc<dyn Clock>, message_max: usize) -> Result<Self, Fault> {
         place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
-        let keys = {
-            let _lock = lock(place)?;
+        let keys = locked(place, || {
             settle(place, clock.as_ref())?;
-            Keys::read(place)?
-        };
+            Keys::read(place)
+        })?;
         Ok(Self {
             place: place.clone(),
             clock,
@@ -183,7 +174,10 @@ impl Sealing {
     /// # Errors
     /// `sealing_key_damaged`, or what the file system says; the key is then the one before.
     pub fn rotate(&self) -> Result<(), Fault> {
-        let _lock = lock(&self.place)?;
+        locked(&self.place, || self.rotate_now())
+    }
+
+    fn rotate_now(&self) -> Result<(), Fault> {
         let now = self.clock.now();
         let mut counts = match read_counts(&self.place) {
             Ok(counts) => counts,
@@ -209,10 +203,9 @@ impl Sealing {
     pub fn state(&self) -> Result<SealingState, Fault> {
         let keys = self.keys()?;
         let block = self.block();
-        let count = {
-            let _lock = lock(&self.place)?;
-            counted(&read_counts(&self.place)?, &self.place, &keys.current.name)?
-        };
+        let count = locked(&self.place, || {
+            counted(&read_counts(&self.place)?, &self.place, &keys.current.name)
+        })?;
         let unspent = if block.key == keys.current.name { block.left } else { 0 };
         Ok(SealingState {
             key_made_at: count.made_at,
@@ -227,22 +220,26 @@ impl Sealing {
     fn count(&self, key: &Key) -> Result<(), Fault> {
         let mut block = self.block();
         if block.key != key.name || block.left == 0 {
-            let _lock = lock(&self.place)?;
-            let mut counts = read_counts(&self.place)?;
-            let mut count = counted(&counts, &self.place, &key.name)?;
-            let more = BLOCK.min(LIMIT.saturating_sub(count.reserved));
-            if more == 0 {
-                return Err(encrypt_failed(
-                    "The sealing key has sealed as many messages as it safely can: rotate it.",
-                ));
-            }
-            count.reserved += more;
-            counts.insert(key.name.clone(), count);
-            write_counts(&self.place, &counts)?;
-            *block = Block { key: key.name.clone(), left: more, end: count.reserved };
+            *block = locked(&self.place, || self.reserve(key))?;
         }
         block.left -= 1;
         Ok(())
+    }
+
+    /// Counts the next messages of a key.
+    fn reserve(&self, key: &Key) -> Result<Block, Fault> {
+        let mut counts = read_counts(&self.place)?;
+        let mut count = counted(&counts, &self.place, &key.name)?;
+        let more = BLOCK.min(LIMIT.saturating_sub(count.reserved));
+        if more == 0 {
+            return Err(encrypt_failed(
+                "The sealing key has sealed as many messages as it safely can: rotate it.",
+            ));
+        }
+        count.reserved += more;
+        counts.insert(key.name.clone(), count);
+        write_counts(&self.place, &counts)?;
+        Ok(Block { key: key.name.clone(), left: more })
     }
 
     /// The keys, read again when another process has put others there.
@@ -251,8 +248,7 @@ impl Sealing {
         if stamp(&self.place)?.is_some_and(|stamp| stamp == known.stamp) {
             return Ok(known);
         }
-        let _lock = lock(&self.place)?;
-        Ok(self.put(Keys::read(&self.place)?))
+        Ok(self.put(locked(&self.place, || Keys::read(&self.place))?))
     }
 
     fn known(&self) -> Arc<Keys> {
@@ -271,21 +267,21 @@ impl Sealing {
 }
 
 impl Drop for Sealing {
-    /// Gives back what was counted and not sealed, when nobody has counted on since.
+    /// Gives back what was counted and not sealed.
     fn drop(&mut self) {
         let block = std::mem::take(&mut *self.block());
         if block.left == 0 {
             return;
         }
         // Whatever fails here leaves the count too high, which is the safe side.
-        let Ok(_lock) = lock(&self.place) else { return };
-        let Ok(mut counts) = read_counts(&self.place) else { return };
-        if let Some(count) = counts.get_mut(&block.key)
-            && count.reserved == block.end
-        {
-            count.reserved -= block.left;
-            drop(write_counts(&self.place, &counts));
-        }
+        let given_back = locked(&self.place, || {
+            let mut counts = read_counts(&self.place)?;
+            let Some(count) = counts.get_mut(&block.key) else { return Ok(()) };
+            // The count is a sum: whatever others have added meanwhile stays in it.
+            count.reserved = count.reserved.saturating_sub(block.left);
+            write_counts(&self.place, &counts)
+        });
+        drop(given_back);
     }
 }
 
@@ -301,7 +297,7 @@ impl Keys {
                 Some(Ok(key)) => earlier.push(Key::of(key)?),
                 // What it sealed is lost; what the others sealed is not.
                 _ => {
-                    tracing::warn!(file = %path.display(), "an earlier sealing key is not 32 bytes")
+                    tracing::warn!(file = %path.display(), "an earlier sealing key is not 32 bytes");
                 }
             }
         }
@@ -316,10 +312,9 @@ impl Key {
     }
 }
 
-/// Held while keys or counts are read and written.
-fn lock(place: &Place) -> Result<fs::File, Fault> {
-    keeping::hold(&place.enc_count().with_extension("lock"))
-        .map_err(|e| Fault::broken("locking the sealing key", e))
+/// Does `body` while nobody else reads or writes keys and counts.
+fn locked<T>(place: &Place, body: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    under_lock(&place.enc_count(), body)
 }
 
 /// Makes the first key, or gives one that somebody brought a count.
@@ -353,8 +348,8 @@ fn counted(counts: &Counts, place: &Place, name: &str) -> Result<Count, Fault> {
     if let Some(count) = counts.get(name) {
         return Ok(*count);
     }
-    let seconds = stamp(place)?.ok_or_else(missing)?.changed.0;
-    Ok(Count { made_at: Moment(seconds.saturating_mul(1000)), reserved: WARN_AT })
+    let made_at = stamp(place)?.ok_or_else(missing)?.modified();
+    Ok(Count { made_at, reserved: WARN_AT })
 }
 
 fn read_counts(place: &Place) -> Result<Counts, Fault> {
@@ -424,15 +419,7 @@ fn earlier_files(place: &Place) -> Result<Vec<PathBuf>, Fault> {
 }
 
 fn stamp(place: &Place) -> Result<Option<Stamp>, Fault> {
-    match fs::metadata(place.enc_key()) {
-        Ok(file) => Ok(Some(Stamp {
-            inode: file.ino(),
-            length: file.len(),
-            changed: (file.mtime(), file.mtime_nsec()),
-        })),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(Fault::broken("looking at the sealing key", e)),
-    }
+    stamp_of(&place.enc_key()).map_err(|e| Fault::broken("looking at the sealing key", e))
 }
 
 fn name(key: &[u8; gcm::KEY]) -> String {

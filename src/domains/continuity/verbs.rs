@@ -131,6 +131,15 @@ impl Continuity {
         Ok(())
     }
 
+    /// How the sealing key stands.
+    ///
+    /// # Errors
+    /// `right_missing`; `sealing_key_damaged`, `sealing_count_damaged`.
+    pub fn sealing(&self, caller: &Caller) -> Result<SealingState, Fault> {
+        caller.require(Right::UseContinuity)?;
+        self.sealing_state()
+    }
+
     /// Puts a new sealing key in force; those before still open what they sealed.
     ///
     /// # Errors

@@ -13,8 +13,9 @@ pub const ARRIVALS: Table<Id, Arrived> = Table::journaled("handover.arrivals");
 pub const ARRIVALS_IN_ORDER: Table<(Id, u64), Id> = Table::journaled("handover.arrivals_in_order");
 /// Reports by the file they are about.
 pub const REPORTS: Table<Id, Report> = Table::journaled("handover.reports");
-/// Those that wait for a hand: notes that are not done, conflicts, what nobody takes yet.
-pub const OPEN: Table<Id, ()> = Table::journaled("handover.open");
+/// Those that wait for a hand, in the same order: notes that are not done, conflicts, what nobody takes
+/// yet.
+pub const OPEN: Table<(Id, u64), Id> = Table::journaled("handover.open");
 
 /// What became of an arrival.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ pub enum Outcome {
     },
     /// It is a note for a person, who has not dealt with it yet.
     Note,
-    /// No domain takes this kind yet; it is kept and offered again at every start.
+    /// No domain takes this kind yet; it is kept, and offered again once one does.
     Waiting,
     /// A person has dealt with it.
     Done {
@@ -47,6 +48,13 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// Whether it still waits for a hand.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Conflict { .. } | Self::Note | Self::Waiting)
+    }
+}
+
 /// An entry of Plan B's outbox, in the store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrived {
@@ -54,7 +62,7 @@ pub struct Arrived {
     pub id: Id,
     /// The file it came in.
     pub file: Id,
-    /// Its place in that file.
+    /// Its place in that file; behind the last one when another entry stands there already.
     pub seq: u64,
     /// What it is.
     pub kind: String,

@@ -22,6 +22,7 @@ pub mod second_factor;
 pub mod sessions;
 pub mod setup;
 pub mod signing_in;
+pub mod standing_in;
 pub mod step_up;
 mod throttle;
 pub mod users;

@@ -1,8 +1,9 @@
-//! AES-256-GCM (NIST SP 800-38D) by aws-lc-rs, in the form that other languages open: nonce, ciphertext, tag.
+//! AES-256-GCM (NIST SP 800-38D) in the form that other languages open: nonce, ciphertext, tag.
 
 use std::fmt;
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce, Tag};
 
 use super::random;
 use crate::base::fault::Fault;
@@ -15,7 +16,7 @@ pub const NONCE: usize = 12;
 pub const TAG: usize = 16;
 
 /// A key, ready to seal and to open.
-pub struct Gcm(LessSafeKey);
+pub struct Gcm(Aes256Gcm);
 
 impl fmt::Debug for Gcm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -29,9 +30,9 @@ impl Gcm {
     /// # Errors
     /// `Broken` never in practice: the key has the right length.
     pub fn new(key: &[u8; KEY]) -> Result<Self, Fault> {
-        let key = UnboundKey::new(&AES_256_GCM, key)
-            .map_err(|e| Fault::broken("preparing to seal", e))?;
-        Ok(Self(LessSafeKey::new(key)))
+        Aes256Gcm::new_from_slice(key)
+            .map(Self)
+            .map_err(|e| Fault::broken("preparing to seal", e.to_string()))
     }
 
     /// Seals what lies in `blob` behind [`NONCE`] bytes of room, where it lies, under a random nonce:
@@ -50,22 +51,28 @@ impl Gcm {
             .split_first_chunk_mut()
             .ok_or_else(|| Fault::broken(doing, "no room for the nonce"))?;
         *room = nonce;
-        let nonce = Nonce::assume_unique_for_key(nonce);
         let tag = self
             .0
-            .seal_in_place_separate_tag(nonce, Aad::from(aad), text)
-            .map_err(|e| Fault::broken(doing, e))?;
-        blob.extend_from_slice(tag.as_ref());
+            .encrypt_inout_detached(&Nonce::from(nonce), aad, text.into())
+            .map_err(|e| Fault::broken(doing, e.to_string()))?;
+        blob.extend_from_slice(&tag);
         Ok(())
     }
 
-    /// Opens; `None` when key, bytes or `aad` are others than those that were sealed.
+    /// Opens; `None` when key, bytes or `aad` are others than those that were sealed. The tag is checked
+    /// before anything is deciphered, and nothing of what failed is handed on (RUSTSEC-2023-0096).
     pub fn open(&self, blob: &[u8], aad: &[u8]) -> Option<Vec<u8>> {
         let (nonce, rest) = blob.split_first_chunk::<NONCE>()?;
         let (text, tag) = rest.split_last_chunk::<TAG>()?;
-        let nonce = Nonce::assume_unique_for_key(*nonce);
-        let mut plain = vec![0; text.len()];
-        self.0.open_separate_gather(nonce, Aad::from(aad), text, tag, &mut plain).ok()?;
+        let mut plain = text.to_vec();
+        self.0
+            .decrypt_inout_detached(
+                &Nonce::from(*nonce),
+                aad,
+                plain.as_mut_slice().into(),
+                &Tag::from(*tag),
+            )
+            .ok()?;
         Some(plain)
     }
 }

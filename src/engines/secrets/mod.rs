@@ -177,4 +177,18 @@ mod tests {
         assert!(root().unseal("users/1/totp", &sealed[..10]).is_err());
         assert!(RootKey(Zeroizing::new([8; 32])).unseal("users/1/totp", &sealed).is_err());
     }
+
+    #[test]
+    fn macs_are_those_of_the_standard() {
+        // RFC 4231, test case 2.
+        let expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        let made = mac_bytes(b"Jefe", b"what do ya want for nothing?").unwrap();
+        assert_eq!(data_encoding::HEXLOWER.encode(&made), expected);
+        assert!(mac_is(b"Jefe", b"what do ya want for nothing?", &made).unwrap());
+        assert!(!mac_is(b"Jefe", b"what do ya want for nothing!", &made).unwrap());
+        assert!(!mac_is(b"jefe", b"what do ya want for nothing?", &made).unwrap());
+        for shown in [&made[1..], &[], &[0; 33]] {
+            assert!(!mac_is(b"Jefe", b"what do ya want for nothing?", shown).unwrap());
+        }
+    }
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::Assistant;
-use super::super::documents::{Counts, Listing};
+use super::super::documents::{Counts, Listing, Standing};
 use super::super::records::{Document, State as DocumentState, hex};
 use super::uploads::{__path_upload, upload};
 use crate::base::caller::Caller;
@@ -32,6 +32,7 @@ pub(super) fn routes() -> OpenApiRouter<Assistant> {
         .routes(routes!(text))
         .routes(routes!(file))
         .routes(routes!(read_again))
+        .routes(routes!(pack, unpack))
 }
 
 /// Why a document cannot be read.
@@ -86,10 +87,13 @@ pub(super) struct DocumentView {
     added_at: Moment,
     /// Who brought it.
     added_by: String,
+    /// Whether it stays readable while the main program is away.
+    in_pack: bool,
 }
 
-impl From<(Document, u32)> for DocumentView {
-    fn from((document, vectors): (Document, u32)) -> Self {
+impl From<Standing> for DocumentView {
+    fn from(standing: Standing) -> Self {
+        let Standing { document, embedded: vectors, in_pack } = standing;
         Self {
             id: document.id,
             sha256: hex(&document.sha256),
@@ -109,6 +113,7 @@ impl From<(Document, u32)> for DocumentView {
             date: document.date,
             added_at: document.added_at,
             added_by: document.added_by,
+            in_pack,
         }
     }
 }
@@ -325,6 +330,32 @@ async fn read_again(
     Asker(caller): Asker,
     Path(id): Path<Id>,
 ) -> Answer<DocumentView> {
-    let document = run(move || desk.read_again(&caller, id)).await?;
-    Ok(Json((document, 0).into()))
+    Ok(Json(run(move || desk.read_again(&caller, id)).await?.into()))
+}
+
+/// Chooses a document to be readable while the main program is away.
+#[utoipa::path(put, path = "/rag/documents/{id}/pack", tag = "documents",
+    params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = DocumentView), (status = 403, description = "`right_missing`"),
+        (status = 404, description = "`not_found`"),
+        (status = 409, description = "`document_closed`, `pack_full`")))]
+async fn pack(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    Path(id): Path<Id>,
+) -> Answer<DocumentView> {
+    Ok(Json(run(move || desk.pack(&caller, id)).await?.into()))
+}
+
+/// Chooses a document no longer.
+#[utoipa::path(delete, path = "/rag/documents/{id}/pack", tag = "documents",
+    params(("id" = String, Path, description = "The document")),
+    responses((status = 200, body = DocumentView), (status = 403, description = "`right_missing`"),
+        (status = 404, description = "`not_found`")))]
+async fn unpack(
+    State(desk): State<Assistant>,
+    Asker(caller): Asker,
+    Path(id): Path<Id>,
+) -> Answer<DocumentView> {
+    Ok(Json(run(move || desk.unpack(&caller, id)).await?.into()))
 }

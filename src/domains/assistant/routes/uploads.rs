@@ -9,7 +9,8 @@ use tokio::io::AsyncWriteExt;
 use utoipa::ToSchema;
 
 use super::super::Assistant;
-use super::super::adding::{Added, Incoming, Outcome};
+use super::super::adding::{Incoming, Outcome};
+use super::super::documents::Standing;
 use super::super::files::Spooled;
 use super::documents::{DocumentView, FailureView};
 use crate::base::caller::{Caller, Right};
@@ -100,7 +101,11 @@ pub(super) async fn upload(
                             modified: modified.take(),
                         };
                         let (desk, caller) = (desk.clone(), for_file(&caller, items.len()));
-                        run(move || desk.add(&caller, &incoming)).await
+                        run(move || {
+                            let added = desk.add(&caller, &incoming)?;
+                            Ok((added.outcome, desk.brought(added.document)?))
+                        })
+                        .await
                     }
                     Err(fault) => Err(fault),
                 };
@@ -123,18 +128,21 @@ fn for_file(caller: &Caller, number: usize) -> Caller {
 }
 
 /// A file's line in the answer; a fault of the box itself ends the whole upload.
-fn uploaded(name: String, taken: Result<Added, WebFault>) -> Result<Uploaded, WebFault> {
+fn uploaded(
+    name: String,
+    taken: Result<(Outcome, Standing), WebFault>,
+) -> Result<Uploaded, WebFault> {
     match taken {
-        Ok(added) => Ok(Uploaded {
+        Ok((outcome, standing)) => Ok(Uploaded {
             name,
-            id: Some(added.document.id),
-            outcome: match added.outcome {
+            id: Some(standing.document.id),
+            outcome: match outcome {
                 Outcome::Added => "added",
                 Outcome::Replaced => "replaced",
                 Outcome::Unchanged => "unchanged",
                 Outcome::Duplicate => "duplicate",
             },
-            document: Some((added.document, 0).into()),
+            document: Some(standing.into()),
             fault: None,
         }),
         // Behind a form that breaks off there is no further file to go on with.

@@ -22,8 +22,8 @@ const BACKUP: (&str, &str) = ("api_key_backup_", ".txt");
 const BACKUPS_KEPT: usize = 5;
 /// Backups of one second at most.
 const SAME_SECOND_MAX: u32 = 100;
-/// The longest grace of a key before: a week.
-const GRACE_MAX: Duration = Duration::from_hours(7 * 24);
+/// The longest grace of a key before: a week. What the settings say beyond it counts as that.
+pub const GRACE_MAX: Duration = Duration::from_hours(7 * 24);
 
 /// A copy of a key that was replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -180,7 +180,11 @@ fn checked(draft: &KeyDraft) -> Result<BTreeSet<Scope>, Fault> {
     let scopes: Option<BTreeSet<Scope>> =
         draft.scopes.iter().map(|word| Scope::named(word)).collect();
     scopes.filter(|scopes| !scopes.is_empty()).ok_or_else(|| {
-        Fault::field("scopes", "value_error", "At least one of 'status', 'crypto', 'tcp' is needed.")
+        Fault::field(
+            "scopes",
+            "value_error",
+            "At least one of 'status', 'crypto', 'tcp' is needed.",
+        )
     })
 }
 

@@ -237,7 +237,9 @@ fn further_keys_that_are_damaged_stay_as_they_are_and_the_file_key_goes_on() {
     let desk = desk(folder.path(), &clock);
     let mut known = desk.add("regie", &["status"], None).unwrap();
     let whole = fs::read_to_string(desk.place.scoped_keys()).unwrap();
-    for text in [&whole[..whole.len() / 2], "[]", &whole.replace("\"version\": 1", "\"version\": 9")] {
+    for text in
+        [&whole[..whole.len() / 2], "[]", &whole.replace("\"version\": 1", "\"version\": 9")]
+    {
         fs::write(desk.place.scoped_keys(), text).unwrap();
         assert_eq!(desk.keys.holder(&known), None);
         assert_eq!(desk.add("x", &["tcp"], None), Err("planb_keys_damaged"));

@@ -39,7 +39,7 @@ impl Reach {
     pub(super) fn of(settings: &ContinuitySettings) -> Self {
         Self {
             peers: settings.peers.iter().map(|text| Peer::read(text)).collect(),
-            addresses: settings.relay_addresses.iter().filter_map(|text| literal(text)).collect(),
+            addresses: settings.relay_addresses.iter().filter_map(|text| address(text)).collect(),
         }
     }
 
@@ -108,17 +108,27 @@ impl Peer {
             return Self { host: address.to_canonical().to_string(), port: None };
         }
         if let Ok(place) = text.parse::<SocketAddr>() {
-            return Self {
-                host: place.ip().to_canonical().to_string(),
-                port: Some(place.port()),
-            };
+            return Self { host: place.ip().to_canonical().to_string(), port: Some(place.port()) };
         }
-        let parted = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
+        let parted =
+            text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)));
         match parted {
             Some((host, port)) => Self { host: host.to_ascii_lowercase(), port: Some(port) },
             None => Self { host: text.to_ascii_lowercase(), port: None },
         }
     }
+}
+
+/// An address of the settings; one that is none is told, since the echo will not listen there.
+fn address(text: &str) -> Option<IpAddr> {
+    let read = literal(text.trim());
+    if read.is_none() {
+        tracing::warn!(
+            address = text,
+            "continuity.relay_addresses has something that is no address"
+        );
+    }
+    read
 }
 
 fn is_localhost(host: &str) -> bool {
@@ -141,9 +151,16 @@ mod tests {
 
     fn reach() -> Reach {
         Reach::of(&ContinuitySettings {
-            peers: ["10.0.0.7", "10.0.0.8:5056", "[fd00::8]:9", "fd00::9", "Depot2.local:7", "toto"]
-                .map(str::to_owned)
-                .to_vec(),
+            peers: [
+                "10.0.0.7",
+                "10.0.0.8:5056",
+                "[fd00::8]:9",
+                "fd00::9",
+                "Depot2.local:7",
+                "toto",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
             relay_addresses: vec!["10.0.0.1".into(), "nonsense".into()],
             ..ContinuitySettings::default()
         })

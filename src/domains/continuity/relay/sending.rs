@@ -45,8 +45,7 @@ pub(super) async fn send(
     };
     // An answer may begin before the payload is out: a peer that waits for its reader would not go on.
     // Its silences count from when everything is out.
-    let silence =
-        || if written.load(Ordering::Relaxed) { pace.silence } else { pace.send };
+    let silence = || if written.load(Ordering::Relaxed) { pace.silence } else { pace.send };
     let read = answer(&mut from, framing, pace, silence);
     tokio::try_join!(write, read).map(|((), answer)| answer)
 }

@@ -77,11 +77,14 @@ fn the_raw_echo_gives_back_the_whole_message_however_it_is_cut() {
     closed.shutdown(Shutdown::Write).unwrap();
     assert_eq!(rest(&closed), b"at once");
     assert!(began.elapsed() < PACE.silence, "an end needs no silence");
-    assert_eq!(rest(&{
-        let empty = connect(port);
-        empty.shutdown(Shutdown::Write).unwrap();
-        empty
-    }), b"");
+    assert_eq!(
+        rest(&{
+            let empty = connect(port);
+            empty.shutdown(Shutdown::Write).unwrap();
+            empty
+        }),
+        b""
+    );
     let whole = vec![7; MESSAGE_MAX];
     assert!(line.send(port, &whole, Framing::Raw).unwrap() == whole, "1 MiB");
     let longer = vec![8; MESSAGE_MAX + 300_000];
@@ -171,14 +174,18 @@ fn what_a_peer_does_wrong_is_told_within_the_time_there_is() {
     };
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     assert!(refused(free, Framing::Raw).1.starts_with("Connection refused"));
-    let (port, mute) = peer(|stream| sleep(PACE.send * 2 + stream.ttl().map_or(PACE.send, |_| PACE.send)));
+    let (port, mute) =
+        peer(|stream| sleep(PACE.send * 2 + stream.ttl().map_or(PACE.send, |_| PACE.send)));
     assert_eq!(refused(port, Framing::Raw).1, "The peer did not answer in time.");
     mute.join().unwrap();
     let (port, long) = peer(|mut stream| {
         let _ = stream.write_all(&vec![1; MESSAGE_MAX + 1]);
         let _ = rest(&stream);
     });
-    assert_eq!(refused(port, Framing::Raw), ("tcp_send_failed", "The answer is longer than 1 MiB.".into()));
+    assert_eq!(
+        refused(port, Framing::Raw),
+        ("tcp_send_failed", "The answer is longer than 1 MiB.".into())
+    );
     long.join().unwrap();
     let (port, liar) = peer(|mut stream| {
         let _ = stream.write_all(&[0, 0, 0, 9, 1, 2]);

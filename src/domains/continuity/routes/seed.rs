@@ -18,6 +18,7 @@ use crate::base::caller::Right;
 use crate::base::fault::Fault;
 use crate::domains::continuity::Continuity;
 use crate::domains::continuity::encoding;
+use crate::domains::continuity::keys::GRACE_MAX;
 use crate::domains::continuity::packets::PacketType;
 use crate::domains::continuity::relay::Framing;
 use crate::domains::continuity::sealing;
@@ -26,8 +27,6 @@ use crate::web::{Answer, Asker, Json, WebFault, run};
 
 /// Where the echo listens when nothing is said (plan-b.md §1.1).
 const HOST: &str = "127.0.0.1";
-/// The longest grace that can be asked for, seconds: what is longer is a slip.
-const GRACE_MAX: i64 = 7 * 24 * 3600;
 
 pub(super) fn routes() -> OpenApiRouter<Continuity> {
     OpenApiRouter::new()
@@ -104,19 +103,8 @@ async fn planb_rotate(
 ) -> Answer<RotateAnswer> {
     let api_key = run(move || {
         let members = Members::read(&body);
-        let grace = match (&members.grace_seconds, members.grace_seconds.number()) {
-            (Word::Absent, _) => None,
-            (_, Some(seconds @ 0..=GRACE_MAX)) => {
-                Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
-            }
-            _ => {
-                caller.require(Right::ManageContinuity)?;
-                return Err(Fault::invalid(
-                    "invalid_grace",
-                    "grace_seconds must be a whole number from 0 to 604800.",
-                ));
-            }
-        };
+        caller.require(Right::ManageContinuity)?;
+        let grace = grace(&members.grace_seconds)?;
         desk.rotate_key(&caller, grace)
     });
     Ok(Json(RotateAnswer { api_key: api_key.await? }))
@@ -319,6 +307,21 @@ async fn planb_tcp_send(
     Ok(written(one_member("response_b64", &response)))
 }
 
+/// For how long the key before is still taken; none when nothing is said.
+fn grace(word: &Word<'_>) -> Result<Option<Duration>, Fault> {
+    if *word == Word::Absent {
+        return Ok(None);
+    }
+    let seconds = word.number().and_then(|seconds| u64::try_from(seconds).ok());
+    let grace = seconds.map(Duration::from_secs).filter(|grace| *grace <= GRACE_MAX);
+    grace.map(Some).ok_or_else(|| {
+        Fault::invalid(
+            "invalid_grace",
+            format!("grace_seconds must be a whole number from 0 to {}.", GRACE_MAX.as_secs()),
+        )
+    })
+}
+
 fn framing(word: &Word<'_>, code: &'static str) -> Result<Framing, Fault> {
     let named = match word {
         Word::Absent => Some(Framing::Raw),
@@ -346,17 +349,13 @@ impl Decoding {
             Word::Absent => "",
             Word::Text(text) => text.as_ref(),
             Word::Whole(_) | Word::Other => {
-                return Err(Fault::invalid(
-                    self.code,
-                    format!("{name} must be a text in base64."),
-                ));
+                return Err(Fault::invalid(self.code, format!("{name} must be a text in base64.")));
             }
         };
         // Room for what sealing adds too, so that nothing is moved again.
         let mut bytes = Vec::with_capacity(room + text.len() / 4 * 3 + 3 + sealing::OVERHEAD);
         bytes.resize(room, 0);
-        encoding::decode_into(text, &mut bytes)
-            .map_err(|e| Fault::invalid(self.code, e.text()))?;
+        encoding::decode_into(text, &mut bytes).map_err(|e| Fault::invalid(self.code, e.text()))?;
         Ok(bytes)
     }
 

@@ -87,7 +87,8 @@ pub struct DrillWish {
 /// One thing that was tried in a drill.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
-    /// What: `health`, `status`, `pack`, `pages`, `front`, `entry`, `return`.
+    /// What: `health`, `status`, `pack`, `pages`, `front`, `entry`, `arrival`,
+    /// `return`.
     pub what: String,
     /// Whether it went well.
     pub ok: bool,

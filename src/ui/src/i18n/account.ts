@@ -280,6 +280,7 @@ export const fr = {
   "desk.closed.view_sauron": "Cette page est réservée à qui voit les sessions et le journal.",
   "desk.closed.use_assistant": "Votre compte n’a pas accès à l’assistant. Demandez à un administrateur.",
   "desk.closed.manage_assistant": "Cette page est réservée à qui choisit les modèles.",
+  "desk.closed.use_continuity": "Cette page est réservée à qui veille sur le Plan B.",
   "desk.home": "Retour à l’accueil",
 };
 
@@ -565,5 +566,6 @@ export const en: Sentences = {
   "desk.closed.view_sauron": "This page is for those who see sessions and the journal.",
   "desk.closed.use_assistant": "Your account may not use the assistant. Ask an administrator.",
   "desk.closed.manage_assistant": "This page is for those who choose models.",
+  "desk.closed.use_continuity": "This page is for those who look after Plan B.",
   "desk.home": "Back to the home page",
 };

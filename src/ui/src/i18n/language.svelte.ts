@@ -16,6 +16,7 @@ const DICTIONARIES: Record<Code, () => Promise<Words>> = {
 const PARTS = {
   admin: { fr: async () => (await import("./admin.fr")).fr, en: async () => (await import("./admin.en")).en },
   assistant: { fr: async () => (await import("./assistant.fr")).fr, en: async () => (await import("./assistant.en")).en },
+  continuity: { fr: async () => (await import("./continuity.fr")).fr, en: async () => (await import("./continuity.en")).en },
 };
 export type Part = keyof typeof PARTS;
 

@@ -90,7 +90,7 @@ const GROUPS: Group[] = [
       use_continuity: { fr: "Voir l’état du Plan B", en: "See how Plan B is" },
       seal_continuity: { fr: "Chiffrer et déchiffrer avec les clés du Plan B", en: "Seal and open with Plan B’s keys" },
       relay_continuity: { fr: "Utiliser le relais du Plan B", en: "Use Plan B’s relay" },
-      manage_continuity: { fr: "Gérer le Plan B : rôle, clés, exercices", en: "Manage Plan B: role, keys, drills" },
+      manage_continuity: { fr: "Gérer le Plan B : rôle, clés, exercices", en: "Manage Plan B: role, keys, drills" },
     },
   },
 ];

@@ -4,6 +4,7 @@ import type { Doc } from "../api/shapes";
 import { t, tn } from "../i18n/language.svelte";
 import { asker } from "./ask.svelte";
 import { notices } from "./notices.svelte";
+import { withStepUp } from "./step_up.svelte";
 
 /** Asks, deletes, and tells; true when the document is gone. */
 export async function removeDocument(doc: Doc): Promise<boolean> {
@@ -25,6 +26,20 @@ export async function removeDocument(doc: Doc): Promise<boolean> {
   } catch (caught) {
     notices.refuse(caught);
     return false;
+  }
+}
+
+/** Puts a document into the continuity pack or takes it out of it; gives it as it then is, or nothing where it stayed. */
+export async function packDocument(doc: Doc, wanted: boolean): Promise<Doc | null> {
+  const params = { params: { path: { id: doc.id } } };
+  const title = doc.title || doc.path;
+  try {
+    const now = await withStepUp(() => answer(wanted ? box.PUT("/rag/documents/{id}/pack", params) : box.DELETE("/rag/documents/{id}/pack", params)));
+    notices.say(t(wanted ? "document.packed" : "document.unpacked", { title }));
+    return now;
+  } catch (caught) {
+    notices.refuse(caught);
+    return null;
   }
 }
 

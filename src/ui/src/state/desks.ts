@@ -35,6 +35,7 @@ export const DESKS: Desk[] = [
   { name: "apikeys", path: /^\/ui\/admin\/apikeys$/, right: "manage_rights", load: page(() => import("../pages/ApiKeys.svelte")) },
   { name: "journal", path: /^\/ui\/admin\/journal$/, right: "view_sauron", load: page(() => import("../pages/Journal.svelte")) },
   { name: "models", path: /^\/ui\/admin\/models$/, right: "manage_assistant", load: page(() => import("../pages/Models.svelte"), "admin", "assistant") },
+  { name: "continuity", path: /^\/ui\/admin\/continuity$/, right: "use_continuity", load: page(() => import("../pages/Continuity.svelte"), "admin", "continuity") },
 ];
 
 /** Pages outside of the administration that need a right of their own. */

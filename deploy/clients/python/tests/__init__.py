@@ -1,0 +1,1 @@
+"""Tests of the client: alone (`test_alone`), and against a running server (`test_server`)."""
