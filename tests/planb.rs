@@ -542,25 +542,30 @@ fn killed_between_any_two_entries_everything_answered_is_there_once() {
         let writers: Vec<_> = (0..4)
             .map(|writer| {
                 let key = key.clone();
-                std::thread::spawn(move || {
-                    let mut kept = Vec::new();
-                    for n in 0.. {
-                        let text = format!("{life}-{writer}-{n}");
-                        let headers = [
-                            ("x-api-key", key.as_str()),
-                            ("idempotency-key", text.as_str()),
-                            ("content-type", "application/json"),
-                        ];
-                        let body = note(&text).to_string();
-                        match ask(planb, "POST", "/planb/entries", &headers, &body) {
-                            Some(reply) if reply.status == 201 => {
-                                kept.push((text, reply.json()["id"].as_str().unwrap().to_owned()));
+                std::thread::Builder::new()
+                    .spawn(move || {
+                        let mut kept = Vec::new();
+                        for n in 0.. {
+                            let text = format!("{life}-{writer}-{n}");
+                            let headers = [
+                                ("x-api-key", key.as_str()),
+                                ("idempotency-key", text.as_str()),
+                                ("content-type", "application/json"),
+                            ];
+                            let body = note(&text).to_string();
+                            match ask(planb, "POST", "/planb/entries", &headers, &body) {
+                                Some(reply) if reply.status == 201 => {
+                                    kept.push((
+                                        text,
+                                        reply.json()["id"].as_str().unwrap().to_owned(),
+                                    ));
+                                }
+                                _ => return (kept, text),
                             }
-                            _ => return (kept, text),
                         }
-                    }
-                    unreachable!("the box is killed")
-                })
+                        unreachable!("the box is killed")
+                    })
+                    .unwrap()
             })
             .collect();
         std::thread::sleep(Duration::from_millis(150 + life * 60));

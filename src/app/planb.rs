@@ -105,10 +105,14 @@ impl PlanB {
         health: Health,
     ) -> Result<Self, Fault> {
         let Site { place, keys, settings } = site;
-        place.create().map_err(|e| {
+        if let Err(e) = place.create() {
             let words = format!("{} cannot be used: {e}", place.root().display());
-            Fault::unavailable("folder_unusable", words)
-        })?;
+            if !place.root().is_dir() {
+                return Err(Fault::unavailable("folder_unusable", words));
+            }
+            // A disk that is full or locked can still be read.
+            tracing::error!("{words}");
+        }
         let desk = Continuity::open(&place, &settings.continuity, clock.clone(), health.clone());
         let node = desk.node().inspect_err(|fault| tracing::error!("{fault}")).ok();
         let shelf = Shelf::of(place.pack(), node.as_ref().map(|node| node.public()));
@@ -201,7 +205,6 @@ impl PlanB {
         listen.drain_seconds = DRAIN_SECONDS;
         // The main program's own list of addresses is not Plan B's to write.
         let run = DataFolder::at(self.place.root());
-        std::fs::create_dir_all(run.run()).map_err(|e| Fault::broken("making a folder", e))?;
         Bound::bind(listen.clone(), &run)
             .or_else(|fault| {
                 tracing::error!("{fault}; only Plan B's own address is served");

@@ -172,8 +172,8 @@ fn what_plan_b_wrote_is_taken_once_and_its_file_put_away() {
         &json!({"total_open": 2, "items": [{"seq": 2, "kind": "note", "by": "Anna",
             "body": {"text": "et le quai 4 aussi"}, "outcome": {"state": "note"}}]}),
     );
-    let last = list["items"][0]["id"].as_str().unwrap();
-    let next = get(&format!("/continuity/arrivals?limit=5&before={last}&file={file}"));
+    let newest = list["items"][0]["id"].as_str().unwrap();
+    let next = get(&format!("/continuity/arrivals?limit=5&before={newest}&file={file}"));
     let rest = json!({"items": [
         {"seq": 1, "outcome": {"state": "taken", "record": "drill"}}, {"seq": 0}]});
     house.check(next.by(&admin), 200, &rest);

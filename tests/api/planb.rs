@@ -239,8 +239,8 @@ fn bodies_are_read_leniently_and_wrong_types_get_the_routes_code() {
         plan.refuses("/packet/deserialize", body, "deserialize_failed");
         plan.refuses("/tcp/send", body, "invalid_target");
     }
-    let plain = plan.signed(ask("POST", "/role").raw("text/plain", r#"{"role":"server"}"#));
-    plan.house.check(plain, 200, &json!({"role": "server"}));
+    let untyped = plan.signed(ask("POST", "/role").raw("text/plain", r#"{"role":"server"}"#));
+    plan.house.check(untyped, 200, &json!({"role": "server"}));
     for wrong in ["7", "1.5", "true", "[]", "{}", "[\"aGk=\"]"] {
         for (path, member, code) in [
             ("/role", "role", "invalid_role"),
@@ -364,7 +364,7 @@ fn whoever_shows_no_good_key_is_unauthorized_and_one_who_tries_keys_late() {
     plan.house.check(wrong(2).from("127.0.0.1"), 401, &unauthorized);
     plan.house.check(wrong(3).from("127.0.0.1"), 401, &unauthorized);
     let late = began.elapsed();
-    assert!(late >= Duration::from_millis(1000), "{late:?}");
+    assert!(late >= Duration::from_secs(1), "{late:?}");
     assert!(without < late, "{without:?}");
     let began = Instant::now();
     plan.house.check(plan.signed(get("/status")).from("127.0.0.1"), 200, &json!({}));

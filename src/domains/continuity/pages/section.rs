@@ -5,6 +5,9 @@ use super::layout::View;
 use crate::base::clock::Moment;
 use crate::domains::continuity::pack::part::{Cell, Row, Section, Words};
 
+/// Texts of so many characters stay on one line: a plate, a dock, a number.
+const SHORT: usize = 12;
+
 /// The page of a table.
 pub fn section(view: &View<'_>, section: &Section, stale: Option<Moment>) -> String {
     view.page(view.lang.of(&section.title), None, |h| {
@@ -75,8 +78,13 @@ fn cells(view: &View<'_>, h: &mut Html, section: &Section, row: &Row) {
     let no_head = Words::default();
     for (place, cell) in row.cells.iter().enumerate() {
         let head = view.lang.of(section.columns.get(place).unwrap_or(&no_head));
-        let attributes = [("data-label", head)];
-        h.el("td", &attributes, |h| show(view, h, cell));
+        let short = match cell {
+            Cell::Text(text) => text.chars().count() <= SHORT,
+            _ => false,
+        };
+        let attributes = [("data-label", head), ("class", if short { "short" } else { "" })];
+        let attributes = attributes.get(..1 + usize::from(short)).unwrap_or_default();
+        h.el("td", attributes, |h| show(view, h, cell));
     }
 }
 
