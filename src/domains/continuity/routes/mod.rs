@@ -21,7 +21,7 @@ use crate::base::fault::Fault;
 use crate::web::recognition::Recognised;
 use crate::web::{Json, Peer, WebFault, limits};
 pub use pages::{away, marked, returned, standing_routes};
-use shapes::HealthAnswer;
+use shapes::PlanbHealth;
 pub use visit::recognise_all;
 
 /// First parts of Plan B's paths, whose faults say their code in `error` (plan-b.md §1.1).
@@ -64,9 +64,9 @@ pub fn health() -> OpenApiRouter {
 }
 
 /// Tells that Plan B answers. Everybody may ask.
-#[utoipa::path(get, path = "/health", tag = "planb", responses((status = 200, body = HealthAnswer)))]
-async fn planb_health() -> Json<HealthAnswer> {
-    Json(HealthAnswer { status: "ok" })
+#[utoipa::path(get, path = "/health", tag = "planb", responses((status = 200, body = PlanbHealth)))]
+async fn planb_health() -> Json<PlanbHealth> {
+    Json(PlanbHealth { status: "ok" })
 }
 
 /// Turns strangers away before anything of their body is read, and late those who try keys.

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::given::{Given, Members, Word};
 use super::shapes::{
     DecryptAnswer, DecryptBody, DeserializeAnswer, DeserializeBody, EncryptAnswer, EncryptBody,
-    HealthAnswer, PacketTypesAnswer, RelayAnswer, RoleAnswer, RoleBody, RotateAnswer, RotateBody,
-    SendAnswer, SendBody, SerializeAnswer, SerializeBody, StartBody, StatusAnswer,
+    PlanbHealth, PacketTypesAnswer, RelayAnswer, PlanbRole, PlanbRoleWish, RotateAnswer, RotateBody,
+    SendAnswer, SendBody, SerializeAnswer, SerializeBody, StartBody, PlanbStatus,
 };
 use crate::base::caller::Right;
 use crate::base::fault::Fault;
@@ -46,47 +46,47 @@ pub(super) fn routes() -> OpenApiRouter<Continuity> {
 }
 
 /// Tells that Plan B answers, to whoever has a key.
-#[utoipa::path(get, path = "/ping", tag = "planb", responses((status = 200, body = HealthAnswer),
+#[utoipa::path(get, path = "/ping", tag = "planb", responses((status = 200, body = PlanbHealth),
     (status = 401, description = "`unauthorized`")))]
-async fn planb_ping(Asker(caller): Asker) -> Answer<HealthAnswer> {
+async fn planb_ping(Asker(caller): Asker) -> Answer<PlanbHealth> {
     caller.require(Right::UseContinuity)?;
-    Ok(Json(HealthAnswer { status: "ok" }))
+    Ok(Json(PlanbHealth { status: "ok" }))
 }
 
 /// The role and the identity of this node.
-#[utoipa::path(get, path = "/status", tag = "planb", responses((status = 200, body = StatusAnswer),
+#[utoipa::path(get, path = "/status", tag = "planb", responses((status = 200, body = PlanbStatus),
     (status = 401, description = "`unauthorized`"), (status = 503, description = "`node_key_damaged`")))]
 async fn planb_status(
     State(desk): State<Continuity>,
     Asker(caller): Asker,
-) -> Answer<StatusAnswer> {
+) -> Answer<PlanbStatus> {
     let (role, node_id) = run(move || desk.role_and_node(&caller)).await?;
-    Ok(Json(StatusAnswer { role: role.name(), node_id }))
+    Ok(Json(PlanbStatus { role: role.name(), node_id }))
 }
 
 /// The role of this node.
-#[utoipa::path(get, path = "/role", tag = "planb", responses((status = 200, body = RoleAnswer),
+#[utoipa::path(get, path = "/role", tag = "planb", responses((status = 200, body = PlanbRole),
     (status = 401, description = "`unauthorized`")))]
-async fn planb_role(State(desk): State<Continuity>, Asker(caller): Asker) -> Answer<RoleAnswer> {
+async fn planb_role(State(desk): State<Continuity>, Asker(caller): Asker) -> Answer<PlanbRole> {
     let role = run(move || desk.role(&caller)).await?;
-    Ok(Json(RoleAnswer { role: role.name() }))
+    Ok(Json(PlanbRole { role: role.name() }))
 }
 
 /// Sets the role of this node.
-#[utoipa::path(post, path = "/role", tag = "planb", request_body = RoleBody,
-    responses((status = 200, body = RoleAnswer), (status = 400, description = "`invalid_role`"),
+#[utoipa::path(post, path = "/role", tag = "planb", request_body = PlanbRoleWish,
+    responses((status = 200, body = PlanbRole), (status = 400, description = "`invalid_role`"),
         (status = 401, description = "`unauthorized`")))]
 async fn planb_set_role(
     State(desk): State<Continuity>,
     Asker(caller): Asker,
     Given(body): Given,
-) -> Answer<RoleAnswer> {
+) -> Answer<PlanbRole> {
     let role = run(move || {
         let members = Members::read(&body);
         let word = if let Word::Text(word) = &members.role { word.as_ref() } else { "" };
         desk.set_role(&caller, word)
     });
-    Ok(Json(RoleAnswer { role: role.await?.name() }))
+    Ok(Json(PlanbRole { role: role.await?.name() }))
 }
 
 /// Puts a new key in the place of the file's. The key before is taken for a while yet, unless

@@ -9,14 +9,14 @@ use crate::domains::continuity::relay::{Framing, RelayState};
 
 /// Plan B answers.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct HealthAnswer {
+pub struct PlanbHealth {
     /// `ok`.
     pub status: &'static str,
 }
 
 /// Role and identity.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StatusAnswer {
+pub struct PlanbStatus {
     /// `server` or `client`.
     pub role: &'static str,
     /// SHA-256 of the node's Ed25519 public key: 64 hexadecimal digits.
@@ -25,14 +25,14 @@ pub struct StatusAnswer {
 
 /// The role.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RoleAnswer {
+pub struct PlanbRole {
     /// `server` or `client`.
     pub role: &'static str,
 }
 
 /// A role to be.
 #[derive(Debug, ToSchema)]
-pub struct RoleBody {
+pub struct PlanbRoleWish {
     /// `server` or `client`, in small or capital letters.
     pub role: String,
 }
