@@ -285,7 +285,8 @@ describe("Plan B", { skip: SKIP, concurrency: false }, () => {
     await punch.locator("button").click();
     await theirs.goto(`${box.url}/planb/entries`);
     await theirs.locator("ul.entries > li").filter({ hasText: READER.display_name }).first().waitFor();
-    assert.equal(await theirs.locator("ul.entries > li").count(), 2);
+    // The drill's own line may stand there yet: it is put away a moment after it was taken.
+    assert.equal(await theirs.locator("ul.entries > li").filter({ hasNotText: "exercice" }).count(), 2);
     await wellMade("Plan B's pages with a note and a punch", theirs);
     await theirs.goto(`${box.url}/planb`);
     for (const width of [360, 1440]) {

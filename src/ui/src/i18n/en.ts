@@ -467,6 +467,7 @@ export const en: Words = {
   "fault.disk_full": "The disk of the box is full: nothing was written, nothing is lost. Free some space.",
   "fault.internal": "The box met an error of its own; its logs hold the cause.",
   "fault.planb_mode": "The main program is away; Plan B answers at this address. Try again in a moment.",
+  "fault.planb_over": "The main program is back: open its page.",
   "fault.watchdog_absent": "Nobody watches the main program: start the box by “ilot watchdog”.",
   "fault.drill_seconds": "A drill takes 10 to 600 seconds.",
   "fault.drill_under_way": "A drill is asked for or held already.",

@@ -71,7 +71,7 @@ fn source(id: &'static str, rows: &Arc<AtomicUsize>, fails: &Arc<AtomicBool>) ->
     let (rows, fails) = (rows.clone(), fails.clone());
     Arc::new(move || {
         if fails.load(Ordering::SeqCst) {
-            return Err(Fault::unavailable("gone", "It is gone."));
+            return Err(Fault::not_found("source"));
         }
         Ok(Part {
             sections: vec![section(id, rows.load(Ordering::SeqCst))],
