@@ -472,7 +472,7 @@ export const fr = {
   "fault.disk_full": "Le disque du boîtier est plein : rien n’a été écrit, rien n’est perdu. Libérez de l’espace.",
   "fault.internal": "Îlot a rencontré une erreur qui est la sienne ; ses journaux en gardent la cause.",
   "fault.planb_mode": "Le programme principal est absent ; le Plan B répond à cette adresse. Réessayez dans un moment.",
-  "fault.planb_over": "Le programme principal est de retour : ouvrez sa page.",
+  "fault.planb_over": "Le programme principal est de retour : ouvrez sa page.",
   "fault.watchdog_absent": "Personne ne veille sur le programme principal : lancez îlot par « ilot watchdog ».",
   "fault.drill_seconds": "Un exercice dure de 10 à 600 secondes.",
   "fault.drill_under_way": "Un exercice est déjà demandé ou en cours.",
