@@ -148,7 +148,7 @@ async fn planb_decrypt(
         let bytes = Decoding { code: "decrypt_failed" };
         let blob = bytes.of("ciphertext_b64", &members.ciphertext_b64)?;
         let aad = bytes.of("aad_b64", &members.aad_b64)?;
-        let plaintext = zeroize::Zeroizing::new(desk.unseal(&caller, &blob, &aad)?);
+        let plaintext = desk.unseal(&caller, &blob, &aad)?;
         Ok(one_member("plaintext_b64", &plaintext))
     });
     Ok(written(text.await?))
