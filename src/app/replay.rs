@@ -209,3 +209,6 @@ fn arrival(entry: &Entry) -> Arrival {
     let Entry { id, seq, at, kind, by, body, .. } = entry.clone();
     Arrival { id, seq, kind, at, by: by.name, user: by.user, door: by.door, body }
 }
+
+#[cfg(test)]
+mod tests;
