@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::base::caller::Caller;
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::health::{Health, Level};
@@ -15,6 +16,8 @@ use crate::domains::handover::{Arrival, Handover};
 
 /// The part of the box's health that says how the outbox is.
 pub const PART: &str = "planb_outbox";
+/// The task's name, as the journal shows it.
+const TASK: &str = "replay";
 /// How long files that were taken whole are kept.
 const KEEP: Duration = Duration::from_hours(90 * 24);
 /// How often those that are older are thrown away.
@@ -34,12 +37,21 @@ pub struct Replay {
 #[derive(Default)]
 struct Seen {
     follower: Follower,
-    /// How many entries of each file are taken, and which damage was told of it.
-    taken: BTreeMap<Id, (usize, Option<String>)>,
+    taken: BTreeMap<Id, Taken>,
     /// What was last logged.
     logged: String,
     /// When old files were last thrown away, on the boot clock.
     forgot: Option<Duration>,
+}
+
+/// What is taken of one file.
+#[derive(Default)]
+struct Taken {
+    /// The reading of the file that this is of.
+    epoch: u64,
+    entries: usize,
+    /// Which damage was told.
+    told: Option<String>,
 }
 
 /// How many files and entries lie in the outbox.
@@ -95,7 +107,7 @@ impl Replay {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lying = Lying::default();
         for file in seen.follower.waiting(&self.place)? {
-            let taken = seen.taken.get(&file.id).map_or(0, |(count, _)| *count);
+            let taken = seen.taken_of(&file);
             lying.files += 1;
             lying.entries += file.entries.len() as u64;
             lying.waiting += file.entries.len().saturating_sub(taken) as u64;
@@ -106,15 +118,15 @@ impl Replay {
     /// Hands over the entries that came since the last turn.
     fn take(&self, seen: &mut Seen, file: &OutboxFile) -> Result<(), Fault> {
         let damage = damage(file);
-        let (count, told) = seen.taken.get(&file.id).cloned().unwrap_or_default();
-        // A file that is shorter than it was is another one: all of it is offered again.
-        let fresh = file.entries.get(count..).unwrap_or(&file.entries);
-        if fresh.is_empty() && told == damage {
+        let fresh = file.entries.get(seen.taken_of(file)..).unwrap_or(&file.entries);
+        let told = seen.taken.get(&file.id).and_then(|taken| taken.told.as_ref());
+        if fresh.is_empty() && told == damage.as_ref() {
             return Ok(());
         }
         let arrivals = fresh.iter().map(arrival).collect();
         self.handover.take(file.id, arrivals, damage.as_deref())?;
-        seen.taken.insert(file.id, (file.entries.len(), damage));
+        let taken = Taken { epoch: file.epoch, entries: file.entries.len(), told: damage };
+        seen.taken.insert(file.id, taken);
         Ok(())
     }
 
@@ -122,6 +134,15 @@ impl Replay {
         // A damaged file stays where a person finds it.
         if file.live || file.damage.is_some() {
             return Ok(());
+        }
+        let ids: Vec<Id> = file.entries.iter().map(|entry| entry.id).collect();
+        let arrived = self.handover.arrived(&Caller::task(TASK), &ids)?;
+        let missing = arrived.iter().filter(|arrived| !**arrived).count();
+        if missing > 0 {
+            // The next turn offers all of them again.
+            seen.taken.remove(&file.id);
+            let why = format!("{missing} of its entries have not arrived");
+            return Err(Fault::broken("archiving an outbox file", why));
         }
         outbox::archive(&self.place, file.id)?;
         seen.taken.remove(&file.id);
@@ -167,6 +188,14 @@ impl Replay {
     }
 }
 
+impl Seen {
+    /// How many entries of a file are taken: none of one that had to be read anew.
+    fn taken_of(&self, file: &OutboxFile) -> usize {
+        let taken = self.taken.get(&file.id).filter(|taken| taken.epoch == file.epoch);
+        taken.map_or(0, |taken| taken.entries)
+    }
+}
+
 /// What is wrong with a file, in words.
 fn damage(file: &OutboxFile) -> Option<String> {
     let damage = file.damage.as_ref()?;
@@ -180,3 +209,6 @@ fn arrival(entry: &Entry) -> Arrival {
     let Entry { id, seq, at, kind, by, body, .. } = entry.clone();
     Arrival { id, seq, kind, at, by: by.name, user: by.user, door: by.door, body }
 }
+
+#[cfg(test)]
+mod tests;

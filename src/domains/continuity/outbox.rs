@@ -17,6 +17,8 @@ pub use writing::Outbox;
 pub const ENTRY_MAX: usize = 64 * 1024;
 /// Entries of one file; a further one begins the next file.
 pub const ENTRIES_MAX: u64 = 50_000;
+/// The longest file, bytes, so that a reader never holds more of it; what follows begins the next file.
+pub const FILE_MAX: u64 = 64 * 1024 * 1024;
 /// The ending of a file's name.
 const ENDING: &str = "jsonl";
 /// Where files go that were taken whole, below the outbox.

@@ -52,16 +52,25 @@ pub struct OutboxFile {
     pub torn_bytes: u64,
     /// Whether it lies among those that were taken.
     pub archived: bool,
+    /// Changes whenever the follower had to read the file anew: what came before counts for nothing.
+    pub epoch: u64,
 }
 
 /// Reads the outbox again and again, and each line of it once.
 #[derive(Debug, Default)]
-pub struct Follower(BTreeMap<Id, Progress>);
+pub struct Follower {
+    files: BTreeMap<Id, Progress>,
+    /// How often a file was read from its beginning.
+    epochs: u64,
+}
 
 /// How far a file was read.
 #[derive(Debug)]
 struct Progress {
+    epoch: u64,
     inode: u64,
+    /// Whether the disk failed to keep what a living writer wrote: nothing more is believed till it is gone.
+    doubtful: bool,
     seen: u64,
     offset: u64,
     line: u64,
@@ -80,7 +89,7 @@ impl Follower {
     pub fn waiting(&mut self, place: &Place) -> Result<Vec<OutboxFile>, Fault> {
         let mut found = Vec::new();
         let names = names(&place.outbox()).map_err(|e| Fault::broken("listing the outbox", e))?;
-        self.0.retain(|id, _| names.contains(id));
+        self.files.retain(|id, _| names.contains(id));
         for id in names {
             match self.read(id, &path(&place.outbox(), id)) {
                 Ok(file) => found.push(file),
@@ -97,16 +106,29 @@ impl Follower {
         let live = is_held(&file);
         let seen = file.metadata()?;
         let (inode, len) = (seen.ino(), seen.len());
-        let progress = self.0.entry(id).or_insert_with(|| Progress::new(inode));
-        if progress.inode != inode || len < progress.offset {
-            *progress = Progress::new(inode);
+        let same = |known: &Progress| known.inode == inode && len >= known.offset;
+        if !self.files.get(&id).is_some_and(same) {
+            self.epochs += 1;
+            self.files.insert(id, Progress::new(self.epochs, inode));
         }
-        if len > progress.seen {
+        let epoch = self.epochs;
+        let progress = self.files.entry(id).or_insert_with(|| Progress::new(epoch, inode));
+        if len > progress.seen && !(live && progress.doubtful) {
             // What is taken from here must not be gone after a power cut that its writer never saw.
-            file.sync_data()?;
-            progress.follow(&mut file, len)?;
+            match file.sync_data() {
+                Ok(()) => {
+                    progress.follow(&mut file, len)?;
+                    progress.seen = len;
+                }
+                // Its writer is about to hear of it and to cut it off, and a second sync would lie.
+                Err(cause) if live => {
+                    tracing::warn!(file = %id, "the disk did not keep it: {cause}");
+                    progress.doubtful = true;
+                }
+                Err(cause) => return Err(cause),
+            }
         }
-        progress.seen = len;
+        progress.seen = progress.seen.min(len);
         Ok(OutboxFile {
             id,
             head: progress.head.clone().unwrap_or_else(|| head_by_name(id)),
@@ -115,14 +137,17 @@ impl Follower {
             live,
             torn_bytes: len.saturating_sub(progress.offset),
             archived: false,
+            epoch: progress.epoch,
         })
     }
 }
 
 impl Progress {
-    fn new(inode: u64) -> Self {
+    fn new(epoch: u64, inode: u64) -> Self {
         Self {
+            epoch,
             inode,
+            doubtful: false,
             seen: 0,
             offset: 0,
             line: 0,

@@ -1,19 +1,20 @@
 //! The writing side of the outbox: many writers, one fsync, and no answer before it.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::mem;
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
 use super::{
-    Author, BEFORE_HASH, Draft, ENDING, ENTRIES_MAX, ENTRY_MAX, Entry, Head, hash, reading,
+    Author, BEFORE_HASH, Draft, ENDING, ENTRIES_MAX, ENTRY_MAX, Entry, FILE_MAX, Head, hash,
+    reading,
 };
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, Moment};
 use crate::base::disk::{Disk, DiskFile};
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
@@ -22,6 +23,14 @@ use crate::domains::continuity::place::Place;
 
 /// Entries that may wait for their turn; whoever comes then is told to come back.
 const QUEUE_MAX: usize = 1024;
+/// Entries that share one sync at most.
+const BATCH_MAX: usize = 256;
+/// The most that one sync writes, bytes.
+const BATCH_BYTES: u64 = (BATCH_MAX * ENTRY_MAX) as u64;
+/// Refused entries that are remembered, so that a try again gets the name it may already be kept by.
+const UNSURE_MAX: usize = 1024;
+/// The file whose lock makes one process the outbox's only writer.
+const WRITER_LOCK: &str = "writer.lock";
 /// Entries of this run and of earlier ones that are kept in memory for lists.
 const SHOWN_MAX: usize = 1000;
 /// When somebody who found the queue full should come back.
@@ -38,6 +47,7 @@ pub struct Outbox(Arc<Inside>);
 struct Inside {
     disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
+    place: Place,
     folder: PathBuf,
     node_id: String,
     pack_generation: u64,
@@ -57,7 +67,11 @@ struct State {
     next_ticket: u64,
     queue: Vec<(u64, Draft)>,
     answers: HashMap<u64, Result<Entry, Refusal>>,
+    /// Held from the first entry to the end, so that what `known` says stays all there is to know.
+    lock: Option<File>,
     known: HashMap<RetryKey, Entry>,
+    /// Entries with a key that may be kept although their writers were told that this is not sure.
+    unsure: VecDeque<Entry>,
     written: Vec<Entry>,
     count: u64,
     earlier: Vec<Entry>,
@@ -81,7 +95,7 @@ struct Book {
     len: u64,
     next: u64,
     previous: String,
-    /// Whether bytes that count for nothing may lie behind `len`.
+    /// Whether bytes that were never answered may lie behind `len`: nothing is written after them.
     frayed: bool,
 }
 
@@ -93,8 +107,8 @@ struct Batch {
 }
 
 impl Outbox {
-    /// Opens the outbox in `place`; its file is begun by the first entry. What earlier runs wrote and
-    /// nobody took yet is read, so that a writer's try again finds its entry.
+    /// Opens the outbox in `place`; its file is begun by the first entry, which also makes this process
+    /// its only writer. What earlier runs wrote is read then, so that a try again finds its entry.
     ///
     /// # Errors
     /// What the file system says of the folder.
@@ -105,23 +119,12 @@ impl Outbox {
         node_id: &str,
         pack_generation: u64,
     ) -> Result<Self, Fault> {
-        let mut state = State::default();
-        let late = reading::archived_of_late(place, clock.now());
-        let before = reading::waiting(place)?.into_iter().chain(late);
-        for file in before {
-            for entry in file.entries.iter() {
-                if let Some(key) = retry_key(&entry.by, entry.retry_key.as_ref()) {
-                    state.known.insert(key, entry.clone());
-                }
-            }
-            if !file.archived {
-                state.earlier.extend(file.entries.iter().cloned());
-            }
-        }
-        keep_last(&mut state.earlier);
+        let (_, earlier) = read_earlier(place, clock.now())?;
+        let state = State { earlier, ..State::default() };
         Ok(Self(Arc::new(Inside {
             disk,
             clock,
+            place: place.clone(),
             folder: place.outbox(),
             node_id: node_id.to_owned(),
             pack_generation,
@@ -135,8 +138,10 @@ impl Outbox {
     ///
     /// # Errors
     /// `outbox_full` (507) when the disk is full, `outbox_unwritable` (503) when it refuses otherwise,
-    /// `entry_too_large` (413), `idempotency_key_reused` (409) when the key stands for something else,
-    /// `outbox_busy` (429). Nothing of a refused entry counts.
+    /// `outbox_held` (503) while another process writes, `entry_too_large` (413),
+    /// `idempotency_key_reused` (409) when the key stands for something else, `outbox_busy` (429). After
+    /// the first two the entry may be kept all the same, as the sentence says: a try again with the same
+    /// key is the same entry then too.
     pub fn append(&self, draft: Draft) -> Result<Entry, Fault> {
         let inside = &*self.0;
         let mut state = inside.state();
@@ -196,15 +201,15 @@ impl Inside {
     /// Takes everything that waits, writes it with one sync, and lays the answers out.
     fn write_for_all<'s>(&'s self, mut state: MutexGuard<'s, State>) -> MutexGuard<'s, State> {
         state.busy = true;
-        let waiting = mem::take(&mut state.queue);
-        let mut book = state.book.take();
-        let full = book.as_ref().is_some_and(|book| book.next >= ENTRIES_MAX);
-        if full {
-            book = None;
-        }
+        let share = state.queue.len().min(BATCH_MAX);
+        let waiting: Vec<_> = state.queue.drain(..share).collect();
+        let mut book = state.book.take().filter(|book| !book.is_full());
         drop(state);
         // Whatever goes wrong in here, those who wait get their answers.
         let written = caught(|| self.write(&mut book, &waiting));
+        if book.as_ref().is_some_and(|book| book.frayed) {
+            self.close(book.take());
+        }
         let mut state = self.state();
         state.book = book;
         state.busy = false;
@@ -217,6 +222,7 @@ impl Inside {
                 for (tickets, entry) in batch.entries {
                     if let Some(key) = retry_key(&entry.by, entry.retry_key.as_ref()) {
                         state.known.insert(key, entry.clone());
+                        state.unsure.retain(|unsure| unsure.id != entry.id);
                     }
                     state.count += 1;
                     state.written.push(entry.clone());
@@ -240,9 +246,7 @@ impl Inside {
     }
 
     fn write(&self, slot: &mut Option<Book>, waiting: &[(u64, Draft)]) -> Result<Batch, Fault> {
-        if let Some(book) = slot.as_mut().filter(|book| book.frayed) {
-            book.cut().map_err(unwritable)?;
-        }
+        self.lock()?;
         let (id, next, previous) = match slot.as_ref() {
             Some(book) => (book.id, book.next, book.previous.clone()),
             None => (Id::new(self.clock.now()), 0, String::new()),
@@ -258,8 +262,65 @@ impl Inside {
             (None, head) => slot.insert(self.begin(id, &head.unwrap_or_default())?),
         };
         let last = batch.entries.last().map(|(_, entry)| entry.hash.clone()).unwrap_or_default();
-        book.add(&batch.lines, batch.entries.len() as u64, last).map_err(unwritable)?;
+        let added = book.add(&batch.lines, batch.entries.len() as u64, last);
+        if let Err(cause) = added {
+            self.remember(batch.entries);
+            return Err(unsure(cause));
+        }
         Ok(batch)
+    }
+
+    /// Makes this process the only writer, and reads what the ones before it wrote: only from here on
+    /// nobody adds to that.
+    fn lock(&self) -> Result<(), Fault> {
+        if self.state().lock.is_some() {
+            return Ok(());
+        }
+        let path = self.folder.join(WRITER_LOCK);
+        let mut open = OpenOptions::new();
+        let file = open.write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = file.map_err(unwritable)?;
+        hold_alone(&file).map_err(|cause| match cause.kind() {
+            io::ErrorKind::WouldBlock => Fault::unavailable(
+                "outbox_held",
+                "Another Plan B still writes here: this was not kept. Try again in a moment.",
+            ),
+            _ => unwritable(cause),
+        })?;
+        let (known, earlier) = read_earlier(&self.place, self.clock.now())?;
+        let mut state = self.state();
+        (state.lock, state.known, state.earlier) = (Some(file), known, earlier);
+        Ok(())
+    }
+
+    /// Keeps in mind what a reader may have seen before it was refused.
+    fn remember(&self, entries: Vec<(Vec<u64>, Entry)>) {
+        let mut state = self.state();
+        for (_, entry) in entries {
+            let key = retry_key(&entry.by, entry.retry_key.as_ref());
+            if key.is_none() || unsure_of(&state.unsure, key.as_ref()).is_some() {
+                continue;
+            }
+            if state.unsure.len() >= UNSURE_MAX {
+                state.unsure.pop_front();
+            }
+            state.unsure.push_back(entry);
+        }
+    }
+
+    /// Ends a file in which something may lie that was never answered. A reader may have read on to
+    /// there, and what a sync failed on cannot be trusted again: no place in it is ever written twice.
+    fn close(&self, book: Option<Book>) {
+        let Some(book) = book else { return };
+        let path = self.folder.join(format!("{}.{ENDING}", book.id));
+        let empty = book.next == 0;
+        // A file that answers for nothing would only be litter, one more at each try.
+        let gone = empty && self.disk.remove(&path).is_ok();
+        if gone {
+            let _ = self.disk.sync_folder(&self.folder);
+        } else if let Err(cause) = book.cut() {
+            tracing::warn!(file = %book.id, "what was refused could not be cut off: {cause}");
+        }
     }
 
     /// Gives every draft its place: those that are known already get what is there.
@@ -287,7 +348,16 @@ impl Inside {
                 }
                 continue;
             }
-            let entry = self.entry(draft, seq, &previous);
+            let before = unsure_of(&state.unsure, key.as_ref());
+            if let Some(Err(refusal)) = before.map(|before| same_entry(before, draft)) {
+                batch.answers.push((*ticket, Err(refusal)));
+                continue;
+            }
+            let mut entry = self.entry(draft, seq, &previous);
+            if let Some(before) = before {
+                // Whoever took it from the file it was refused in does not take it twice.
+                (entry.id, entry.at) = (before.id, before.at);
+            }
             let (line, entry) = seal(entry)?;
             if line.len() > ENTRY_MAX {
                 let refusal = Refusal {
@@ -341,7 +411,7 @@ impl Inside {
         made.map_err(unwritable)
     }
 
-    fn make(&self, id: Id, head: &[u8], beside: &std::path::Path) -> io::Result<Book> {
+    fn make(&self, id: Id, head: &[u8], beside: &Path) -> io::Result<Book> {
         let file = self.disk.open(beside)?;
         let hold = File::open(beside)?;
         hold_alone(&hold)?;
@@ -364,14 +434,16 @@ impl Inside {
 }
 
 impl Book {
-    /// Writes lines and makes them durable; what fails is cut off again.
+    /// Whether the next entries begin another file.
+    fn is_full(&self) -> bool {
+        self.next >= ENTRIES_MAX || self.len + BATCH_BYTES > FILE_MAX
+    }
+
+    /// Writes lines and makes them durable. When that fails, the file is frayed and must be closed.
     fn add(&mut self, lines: &[u8], entries: u64, last: String) -> io::Result<()> {
         self.frayed = true;
-        if let Err(e) = self.file.write_at(self.len, lines).and_then(|()| self.file.sync()) {
-            // What cannot be cut now is cut before anything else is written.
-            let _ = self.cut();
-            return Err(e);
-        }
+        self.file.write_at(self.len, lines)?;
+        self.file.sync()?;
         self.frayed = false;
         self.len += lines.len() as u64;
         self.next += entries;
@@ -379,11 +451,10 @@ impl Book {
         Ok(())
     }
 
-    fn cut(&mut self) -> io::Result<()> {
+    /// Cuts off what was never answered.
+    fn cut(&self) -> io::Result<()> {
         self.file.set_len(self.len)?;
-        self.file.sync()?;
-        self.frayed = false;
-        Ok(())
+        self.file.sync()
     }
 }
 
@@ -409,6 +480,39 @@ fn hold_alone(file: &File) -> io::Result<()> {
         }
     }
     Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// The entries that tries again may mean, and those that nobody took yet, oldest first.
+fn read_earlier(
+    place: &Place,
+    now: Moment,
+) -> Result<(HashMap<RetryKey, Entry>, Vec<Entry>), Fault> {
+    let (mut known, mut earlier) = (HashMap::new(), Vec::new());
+    // In this order, a file that is archived meanwhile is seen twice rather than not at all.
+    let mut files = reading::waiting(place)?;
+    files.extend(reading::archived_of_late(place, now));
+    let mut seen = HashSet::new();
+    for file in files {
+        if !seen.insert(file.id) {
+            continue;
+        }
+        for entry in file.entries.iter() {
+            if let Some(key) = retry_key(&entry.by, entry.retry_key.as_ref()) {
+                known.insert(key, entry.clone());
+            }
+        }
+        if !file.archived {
+            earlier.extend(file.entries.iter().cloned());
+        }
+    }
+    keep_last(&mut earlier);
+    Ok((known, earlier))
+}
+
+/// What was refused under a key while it may be kept.
+fn unsure_of<'e>(unsure: &'e VecDeque<Entry>, key: Option<&RetryKey>) -> Option<&'e Entry> {
+    let (by, key) = key?;
+    unsure.iter().find(|entry| entry.by == *by && entry.retry_key.as_ref() == Some(key))
 }
 
 fn retry_key(by: &Author, key: Option<&String>) -> Option<RetryKey> {
@@ -445,21 +549,33 @@ fn keep_last(entries: &mut Vec<Entry>) {
     entries.drain(..over);
 }
 
+fn is_full(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
+
+/// Of an entry of which nothing was written.
 fn unwritable(cause: io::Error) -> Fault {
-    match cause.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            Fault::new(
-                Kind::Full,
-                "outbox_full",
-                "The disk is full: this was not kept. Make room and try again.",
-            )
-        }
-        _ => Fault::unavailable(
-            "outbox_unwritable",
-            "The disk refuses to write: this was not kept. Write it on paper.",
-        ),
+    if is_full(&cause) {
+        let message = "The disk is full: this was not kept. Make room and try again.";
+        return Fault::new(Kind::Full, "outbox_full", message).because(cause);
     }
-    .because(cause)
+    let message = "The disk refuses to write: this was not kept. Write it on paper.";
+    Fault::unavailable("outbox_unwritable", message).because(cause)
+}
+
+/// Of an entry that the disk may have, or a reader may have read, before something failed.
+fn unsure(cause: io::Error) -> Fault {
+    if is_full(&cause) {
+        let message = "The disk is full: it is not sure whether this was kept. Make room and send it \
+                       again with the same Idempotency-Key.";
+        return Fault::new(Kind::Full, "outbox_full", message).because(cause);
+    }
+    let message = "The disk refuses to write: it is not sure whether this was kept. Send it again with \
+                   the same Idempotency-Key, and write it on paper.";
+    Fault::unavailable("outbox_unwritable", message).because(cause)
 }
 
 #[cfg(test)]

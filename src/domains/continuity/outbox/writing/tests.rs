@@ -127,6 +127,17 @@ impl Bench {
         entries.map(|entry| entry.body["text"].as_str().unwrap().to_owned()).collect()
     }
 
+    fn ids(&self) -> Vec<Id> {
+        let files = waiting(&self.place).unwrap();
+        files.iter().flat_map(|file| file.entries.iter().map(|entry| entry.id)).collect()
+    }
+
+    /// Whatever lies in the folder but for the writer's lock.
+    fn files(&self) -> Vec<std::ffi::OsString> {
+        let all = std::fs::read_dir(self.place.outbox()).unwrap().map(|f| f.unwrap().file_name());
+        all.filter(|name| name != WRITER_LOCK).collect()
+    }
+
     fn damages(&self) -> Vec<Damage> {
         waiting(&self.place).unwrap().into_iter().filter_map(|file| file.damage).collect()
     }
@@ -211,6 +222,7 @@ fn a_try_again_gets_the_same_entry_in_this_run_the_next_and_after_it_was_taken()
     let again = bench.open();
     assert_eq!(again.append(note("a", Some("k"))).unwrap(), first);
     assert_eq!((again.count(), again.earlier().len(), bench.texts().len()), (0, 2, 2));
+    drop(again);
     archive(&bench.place, file).unwrap();
     bench.clock.set_wall(crate::base::clock::Clock::now(&crate::base::clock::MachineClock));
     assert_eq!(bench.open().append(note("a", Some("k"))).unwrap(), first);
@@ -244,7 +256,7 @@ fn a_full_disk_is_named_counts_nothing_and_gives_way_when_there_is_room() {
     let outbox = bench.open();
     *bench.disk.0.room.lock().unwrap() = Some(10);
     assert_eq!(outbox.append(note("none", None)).unwrap_err().code, "outbox_full");
-    assert_eq!(std::fs::read_dir(bench.place.outbox()).unwrap().count(), 0, "nothing is left over");
+    assert!(bench.files().is_empty(), "nothing is left over");
     *bench.disk.0.room.lock().unwrap() = None;
     outbox.append(note("one", None)).unwrap();
     for room in [0, 1, 100, 250] {
@@ -253,23 +265,62 @@ fn a_full_disk_is_named_counts_nothing_and_gives_way_when_there_is_room() {
         assert_eq!((refused.code, refused.kind), ("outbox_full", Kind::Full));
         assert_eq!(outbox.trouble().map(|f| f.code), Some("outbox_full"));
         assert_eq!((bench.texts(), bench.damages()), (vec!["one".to_owned()], vec![]));
+        assert_eq!(bench.files().len(), 1, "each try leaves a file");
     }
     *bench.disk.0.room.lock().unwrap() = None;
-    assert_eq!(outbox.append(note("two", Some("k"))).unwrap().seq, 1);
+    let other = outbox.append(note("two", Some("k"))).unwrap_err();
+    assert_eq!(other.code, "idempotency_key_reused", "the first may be kept");
+    bench.clock.pass(Duration::from_millis(1));
+    outbox.append(note("two", None)).unwrap();
     assert_eq!((bench.texts(), bench.damages()), (vec!["one".into(), "two".into()], vec![]));
     assert!(outbox.trouble().is_none());
 }
 
 #[test]
-fn what_the_disk_could_not_sync_is_cut_off_before_anything_else_is_written() {
+fn a_file_that_failed_is_never_written_again_and_a_try_again_is_the_same_entry() {
+    for cuts_refused in [0, 1] {
+        let bench = Bench::new();
+        let outbox = bench.open();
+        outbox.append(note("one", None)).unwrap();
+        let first = outbox.file().unwrap();
+        bench.disk.0.failing_syncs.store(1, Ordering::SeqCst);
+        bench.disk.0.refuse_cut.store(cuts_refused, Ordering::SeqCst);
+        let unsure = outbox.append(note("two", Some("k"))).unwrap_err();
+        assert_eq!(unsure.code, "outbox_unwritable");
+        assert!(unsure.message.contains("not sure"), "{unsure}");
+        let left: Vec<Id> = bench.ids();
+        bench.clock.pass(Duration::from_millis(1));
+        let two = outbox.append(note("two", Some("k"))).unwrap();
+        assert_eq!(outbox.append(note("two", Some("k"))).unwrap(), two);
+        assert_ne!(outbox.file(), Some(first));
+        assert_eq!((two.seq, bench.damages()), (0, vec![]));
+        // Where the cut was refused, the line is there twice, under one name.
+        assert_eq!(left.len(), 1 + cuts_refused);
+        assert!(left.get(1).is_none_or(|id| *id == two.id));
+    }
+}
+
+#[test]
+fn a_second_writer_waits_for_the_first_and_then_knows_what_it_wrote() {
+    let bench = Bench::new();
+    let (dying, new) = (bench.open(), bench.open());
+    let first = dying.append(note("a", Some("k"))).unwrap();
+    assert_eq!(new.append(note("a", Some("k"))).unwrap_err().code, "outbox_held");
+    drop(dying);
+    assert_eq!(new.append(note("a", Some("k"))).unwrap(), first);
+    assert_eq!((bench.texts(), new.earlier().len()), (vec!["a".to_owned()], 1));
+}
+
+#[test]
+fn a_long_file_gives_way_to_the_next() {
     let bench = Bench::new();
     let outbox = bench.open();
     outbox.append(note("one", None)).unwrap();
-    bench.disk.0.failing_syncs.store(1, Ordering::SeqCst);
-    bench.disk.0.refuse_cut.store(2, Ordering::SeqCst);
-    assert_eq!(outbox.append(note("lost", None)).unwrap_err().code, "outbox_unwritable");
-    assert_eq!(outbox.append(note("kept out", None)).unwrap_err().code, "outbox_unwritable");
-    outbox.append(note("two", None)).unwrap();
+    let first = outbox.file();
+    outbox.0.state().book.as_mut().unwrap().len = FILE_MAX - BATCH_BYTES + 1;
+    bench.clock.pass(Duration::from_millis(1));
+    assert_eq!(outbox.append(note("two", None)).unwrap().seq, 0);
+    assert_ne!(outbox.file(), first);
     assert_eq!((bench.texts(), bench.damages()), (vec!["one".into(), "two".into()], vec![]));
 }
 
