@@ -254,6 +254,7 @@ export const en: Record<keyof typeof fr, string> = {
   "continuity.trial.entry": "An entry is written and kept",
   "continuity.trial.return": "The main program is back",
   "continuity.trial.arrival": "The main program has taken the entry",
+  "continuity.trial.planb_ended": "Plan B stayed in place",
   "continuity.trial.good": "passed",
   "continuity.trial.bad": "failed",
   "continuity.said.ok": "It says that all is well.",

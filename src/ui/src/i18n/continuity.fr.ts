@@ -257,6 +257,7 @@ export const fr = {
   "continuity.trial.entry": "Une entrée est écrite et gardée",
   "continuity.trial.return": "Le programme principal est revenu",
   "continuity.trial.arrival": "Le programme principal a repris l’entrée",
+  "continuity.trial.planb_ended": "Le Plan B est resté en place",
   "continuity.trial.good": "réussi",
   "continuity.trial.bad": "manqué",
   "continuity.said.ok": "Il dit que tout va bien.",
