@@ -67,7 +67,7 @@ mkdir -p "$building/demo"
 cp -r "$here/demo/documents" "$here/demo/readers.json" "$here/demo/questions.json" "$here/demo/README.md" "$building/demo/"
 # Programs of the site may have no other way to the client than the stick; what Python compiled stays here.
 mkdir -p "$building/clients/python"
-cp -r "$here/clients/python/src" "$here/clients/python/pyproject.toml" "$here/clients/python/README.md" "$building/clients/python/"
+cp -r "$here/clients/python/src" "$here/clients/python/backend" "$here/clients/python/pyproject.toml" "$here/clients/python/README.md" "$building/clients/python/"
 find "$building/clients" -depth \( -name __pycache__ -o -name '*.egg-info' \) -exec rm -r {} +
 
 # Only models that are complete travel: a folder with a card alone is left out, and said.

@@ -38,6 +38,7 @@ bundle="${bundle%/}"
 [ -f "$bundle/models/tiny/model.safetensors.part-002" ] || { echo "FAILED: the model was not cut" >&2; exit 1; }
 absent "$bundle/models/tiny/model.safetensors"
 [ -f "$bundle/clients/python/src/archipel/plan_b/client.py" ] || { echo "FAILED: the client is not in the bundle" >&2; exit 1; }
+[ -f "$bundle/clients/python/backend/alone.py" ] || { echo "FAILED: the client of the bundle cannot be installed" >&2; exit 1; }
 expect 0 "it verifies" "$here/bundle.sh" --verify "$bundle"
 touch "$bundle/extra"
 expect 1 "a file too many is named" "$here/bundle.sh" --verify "$bundle"

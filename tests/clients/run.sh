@@ -88,6 +88,20 @@ against() {
 cd "$client"
 echo "-- alone"
 "$python" -m unittest tests.test_alone
+echo "-- installed without a network into an empty environment"
+if "$python" -c 'import venv, ensurepip' 2>/dev/null && "$python" -m venv "$work/empty" >"$work/venv.log" 2>&1; then
+  # Python of 3.12 and later puts no setuptools there; older ones must not be helped by theirs.
+  "$work/empty/bin/python" -m pip uninstall --quiet --yes setuptools wheel >/dev/null 2>&1 || true
+  (
+    unset PYTHONPATH
+    cd "$work"
+    env -u PIP_FIND_LINKS "$work/empty/bin/python" -m pip install --quiet --no-index --no-cache-dir --disable-pip-version-check "$client"
+    "$work/empty/bin/python" -c 'import archipel.plan_b.client as c; assert "site-packages" in c.__file__, c.__file__'
+    "$work/empty/bin/python" -c 'from importlib.metadata import files, version; assert version("archipel-plan-b") and any(f.name == "py.typed" for f in files("archipel-plan-b"))'
+  )
+else
+  echo "run.sh: skipped: this Python has no venv or ensurepip (on Debian: apt-get install python3-venv)"
+fi
 if [ -n "${MYPY:-}" ]; then "$MYPY" --cache-dir "$work/types"; fi
 
 mkdir "$work/data" "$work/base"

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use data_encoding::HEXLOWER;
@@ -30,6 +31,8 @@ pub const WISH_MAX: Duration = Duration::from_secs(30);
 const SIGNATURE: &str = "sig";
 /// The ending of a proof's file.
 const PROOF: &str = "json";
+/// The file, next to the proofs, of the drill that has none yet.
+const UNDER_WAY: &str = "under_way";
 
 /// Asks the watchdog of `place` for a drill of `seconds`.
 ///
@@ -48,7 +51,7 @@ pub fn wish(place: &Place, clock: &dyn Clock, seconds: u64, by: &str) -> Result<
         ));
     }
     let phase = history::state(place).map(|state| state.phase);
-    let waiting = waiting(place).is_some_and(|wish| clock.now().since(wish.at) < WISH_MAX);
+    let waiting = waiting(place).is_some_and(|wish| is_fresh(&wish, clock.now()));
     match phase {
         _ if waiting => Err(under_way()),
         Some(Phase::Drill) => Err(under_way()),
@@ -77,15 +80,53 @@ pub fn waiting(place: &Place) -> Option<DrillWish> {
     serde_json::from_slice(&fs::read(place.drill_wish()).ok()?).ok()
 }
 
-/// Takes the wish up: its file is gone, so that a watchdog that dies does not hold it twice. Wishes of
-/// long ago are thrown away.
+/// Whether somebody still expects it; a time to come is one of a clock that was wrong.
+fn is_fresh(wish: &DrillWish, now: Moment) -> bool {
+    wish.at <= now && now.since(wish.at) < WISH_MAX
+}
+
+/// Takes the wish up: its file moves, so that a watchdog that dies does not hold it twice and the next
+/// one knows of it. Wishes of long ago, or of a time to come, are thrown away.
 pub fn take(place: &Place, now: Moment) -> Option<DrillWish> {
     let path = place.drill_wish();
     let bytes = fs::read(&path).ok()?;
-    fs::remove_file(&path).ok()?;
-    let mut wish: DrillWish = serde_json::from_slice(&bytes).ok()?;
+    let wish = read(&bytes).filter(|wish| is_fresh(wish, now));
+    let moved = wish.is_some() && fs::rename(&path, under_way_at(place)).is_ok();
+    if !moved {
+        fs::remove_file(&path).ok()?;
+    }
+    wish
+}
+
+fn read(bytes: &[u8]) -> Option<DrillWish> {
+    let mut wish: DrillWish = serde_json::from_slice(bytes).ok()?;
     wish.seconds = wish.seconds.clamp(SECONDS_MIN, SECONDS_MAX);
-    (now.since(wish.at) < WISH_MAX).then_some(wish)
+    Some(wish)
+}
+
+fn under_way_at(place: &Place) -> PathBuf {
+    place.drills().join(UNDER_WAY)
+}
+
+/// The failed proof of a drill that an earlier watchdog took up and did not live to prove.
+pub fn broken_off(place: &Place) -> Option<Drill> {
+    let wish = read(&fs::read(under_way_at(place)).ok()?)?;
+    Some(Drill {
+        id: wish.id,
+        by: wish.by,
+        began_at: wish.at,
+        seconds: wish.seconds,
+        planb_after_ms: None,
+        main_after_ms: None,
+        ended_at: None,
+        trials: vec![Trial {
+            what: "return".into(),
+            ok: false,
+            detail: "The watchdog ended before the drill did.".into(),
+            took_ms: 0,
+        }],
+        ok: false,
+    })
 }
 
 /// The proofs of `place`, newest first, each with whether this node's signature stands under it.
@@ -120,7 +161,12 @@ pub fn prove(place: &Place, drill: &Drill) -> io::Result<()> {
         let line = format!("{}\n", HEXLOWER.encode(&signature));
         write_private(&path.with_extension(SIGNATURE), line.as_bytes())?;
     }
-    write_private(&path, &bytes)
+    write_private(&path, &bytes)?;
+    let taken = fs::read(under_way_at(place)).ok().and_then(|bytes| read(&bytes));
+    if taken.is_some_and(|wish| wish.id == drill.id) {
+        fs::remove_file(under_way_at(place))?;
+    }
+    Ok(())
 }
 
 fn node_key(place: &Place) -> Option<SigningKey> {
@@ -153,6 +199,8 @@ pub struct Course {
     over: Option<Duration>,
     back: bool,
     remarks: Vec<String>,
+    /// Ends of Plan B that nobody asked for.
+    falls: Vec<Trial>,
 }
 
 impl Course {
@@ -168,6 +216,7 @@ impl Course {
             over: None,
             back: false,
             remarks: Vec::new(),
+            falls: Vec::new(),
         }
     }
 
@@ -214,6 +263,16 @@ impl Course {
         self.remarks.push(words);
     }
 
+    /// Plan B ended, or was ended, while it was to answer: that alone fails the drill.
+    pub(super) fn planb_fell(&mut self, end: &End) {
+        self.falls.push(Trial {
+            what: "planb_ended".into(),
+            ok: false,
+            detail: format!("Plan B {} during the drill.", end.words()),
+            took_ms: 0,
+        });
+    }
+
     pub(super) fn over(&mut self, now: Duration, back: bool) {
         (self.over, self.back) = (Some(now), back);
     }
@@ -245,6 +304,7 @@ impl Course {
             let ago = i64::try_from(now.saturating_sub(at).as_millis()).unwrap_or(i64::MAX);
             Moment(wall.0.saturating_sub(ago))
         };
+        trials.extend(self.falls.iter().cloned());
         let main_after_ms = between(self.main_started, self.main_well);
         trials.push(Trial {
             what: "return".into(),
@@ -315,8 +375,26 @@ mod tests {
         lay(&some_wish(5_000));
         assert_eq!(take(&place, Moment(35_000)), None);
         assert!(!place.drill_wish().exists());
+        lay(&some_wish(7_000));
+        assert_eq!(take(&place, Moment(6_000)), None, "of a time to come");
+        assert!(!place.drill_wish().exists());
         fs::write(place.drill_wish(), "{").unwrap();
         assert_eq!(take(&place, Moment(6_000)), None);
+    }
+
+    #[test]
+    fn a_drill_whose_watchdog_died_is_proved_as_failed_once() {
+        let (_folder, place) = place();
+        write_private(&place.node_key(), &SigningKey::make().unwrap()).unwrap();
+        assert_eq!(broken_off(&place), None);
+        let asked = some_wish(5_000);
+        write_private(&place.drill_wish(), &serde_json::to_vec(&asked).unwrap()).unwrap();
+        take(&place, Moment(6_000)).unwrap();
+        let drill = broken_off(&place).unwrap();
+        assert_eq!((drill.id, drill.ok, drill.ended_at), (asked.id, false, None));
+        prove(&place, &drill).unwrap();
+        assert_eq!(held(&place), [(drill, true)]);
+        assert_eq!(broken_off(&place), None);
     }
 
     #[test]
@@ -352,6 +430,10 @@ mod tests {
         assert_eq!((drill.planb_after_ms, drill.main_after_ms), (Some(120), Some(500)));
         assert_eq!((drill.began_at, drill.ended_at), (Moment(73_000), Some(Moment(99_000))));
         assert!(drill.ok, "{drill:?}");
+        let mut fallen = course.clone();
+        fallen.planb_fell(&End::Signal(9));
+        let proof = fallen.proof(drill.trials.clone(), at(28_000), Moment(100_000));
+        assert!(!proof.ok && proof.trials.iter().any(|t| t.what == "planb_ended"), "{proof:?}");
         course.remark("Odd.".into());
         assert!(!course.proof(drill.trials, at(28_000), Moment(100_000)).ok);
     }

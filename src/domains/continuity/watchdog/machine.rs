@@ -297,12 +297,11 @@ impl Machine {
             return;
         }
         match whom {
+            // That it was started says nothing: it is well once it has lived for a while.
+            Whom::Main if !self.rules.main_asked => {}
             Whom::Main => {
-                if let Some(course) = &mut self.drill {
-                    course.main_well(now);
-                }
                 let words = format!("It is well {took} ms after its start.");
-                acts.push(Act::Note("main_healthy", Some(pid), words));
+                self.main_well(now, pid, words, acts);
             }
             Whom::PlanB => {
                 self.planb_pace.well();
@@ -311,6 +310,13 @@ impl Machine {
                 }
             }
         }
+    }
+
+    fn main_well(&mut self, now: Duration, pid: u32, words: String, acts: &mut Vec<Act>) {
+        if let Some(course) = &mut self.drill {
+            course.main_well(now);
+        }
+        acts.push(Act::Note("main_healthy", Some(pid), words));
     }
 
     fn missed(&mut self, now: Duration, whom: Whom, why: &str, acts: &mut Vec<Act>) {
@@ -425,6 +431,9 @@ impl Machine {
             self.planb_due = Some(now);
             return;
         }
+        if let Some(course) = &mut self.drill {
+            course.planb_fell(end);
+        }
         self.planb_pace.failed();
         self.planb_due = Some(self.planb_pace.next(now).at);
         acts.push(Act::Note("planb_died", pid, sentence(&end.words())));
@@ -498,6 +507,10 @@ impl Machine {
                 && !life.steady
             {
                 life.steady = true;
+                let pid = life.pid;
+                if !rules.main_asked {
+                    self.main_well(now, pid, "It runs; nothing asks how it is.".into(), acts);
+                }
                 self.pace.well();
                 self.hand_back(now, acts);
             }
@@ -599,7 +612,9 @@ impl Machine {
     }
 
     fn found_phase(&self) -> Phase {
-        let well = self.main.here().is_some_and(|life| life.answered.is_some() && life.lives());
+        let asked = self.rules.main_asked;
+        let well = |life: &Life| if asked { life.answered.is_some() } else { life.steady };
+        let well = self.main.here().is_some_and(|life| well(life) && life.lives());
         let here = !self.main.is_gone() && self.main.here().is_none_or(Life::lives);
         if self.ended {
             Phase::Stopped

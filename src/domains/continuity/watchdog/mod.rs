@@ -10,6 +10,8 @@ pub mod machine;
 pub mod pace;
 pub mod recorder;
 pub mod runner;
+#[cfg(test)]
+mod said;
 pub mod state;
 pub mod trial;
 

@@ -33,9 +33,15 @@ pub enum Line {
 /// `internal` when no thread can be had.
 pub fn start(tasks: &Tasks, place: Place, keep: usize) -> Result<Sender<Line>, Fault> {
     let (sender, lines) = channel();
+    // Looked up before this watchdog can take up a drill of its own.
+    let broken_off = drill::broken_off(&place);
     tasks.thread("watchdog-history", move |handle| {
         let mut history = History::open(&place, keep);
         let mut failing = false;
+        if let Some(proof) = broken_off {
+            let proof = Line::Proof(Box::new(proof));
+            failing = write(&place, &mut history, proof, &lines, failing);
+        }
         loop {
             match lines.recv_timeout(LOOK) {
                 Ok(line) => failing = write(&place, &mut history, line, &lines, failing),

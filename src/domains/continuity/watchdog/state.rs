@@ -88,7 +88,7 @@ pub struct DrillWish {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trial {
     /// What: `health`, `status`, `pack`, `pages`, `front`, `entry`, `arrival`,
-    /// `return`.
+    /// `planb_ended`, `return`.
     pub what: String,
     /// Whether it went well.
     pub ok: bool,

@@ -63,7 +63,7 @@ pub async fn everything(doors: Doors, place: Place, wish: DrillWish) -> Tried {
         tried
             .add("entry", wrote, |answer| {
                 entry = answer.json().get("id").and_then(|id| id.as_str()).map(str::to_owned);
-                entry.clone().map(|id| format!("It is entry {id}.")).ok_or_else(|| no("an id"))
+                entry.clone().map(|id| format!("It is entry {id}.")).ok_or_else(|| no("id"))
             })
             .await;
         tried.entry = entry;
@@ -151,7 +151,7 @@ fn word(answer: &Answer, name: &str) -> Result<String, String> {
 
 fn verified(answer: &Answer) -> Result<String, String> {
     let json = answer.json();
-    let pack = json.get("pack").ok_or_else(|| no("a pack"))?;
+    let pack = json.get("pack").ok_or_else(|| no("pack"))?;
     let age = pack.get("age_seconds").and_then(serde_json::Value::as_u64).unwrap_or_default();
     match pack.get("verified").and_then(serde_json::Value::as_bool) {
         Some(true) => Ok(format!("It is whole and {age} s old.")),
@@ -161,9 +161,37 @@ fn verified(answer: &Answer) -> Result<String, String> {
 
 fn page(answer: &Answer) -> Result<String, String> {
     let text = String::from_utf8_lossy(&answer.body).to_ascii_lowercase();
-    if text.contains("<html") { Ok(format!("{} bytes.", text.len())) } else { Err(no("a page")) }
+    if text.contains("<html") { Ok(format!("{} bytes.", text.len())) } else { Err(no("page")) }
 }
 
 fn no(what: &str) -> String {
     format!("Its answer holds no {what}.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domains::continuity::watchdog::said::is_listed;
+
+    #[tokio::test]
+    async fn what_a_trial_says_is_what_the_pages_can_say() {
+        let answer = |body: &str| Answer { status: 200, body: body.as_bytes().to_vec() };
+        let pack = |whole| answer(&format!(r#"{{"pack":{{"verified":{whole},"age_seconds":7}}}}"#));
+        let said = [
+            word(&answer(r#"{"status":"ok"}"#), "status"),
+            word(&answer(r#"{"role":"client"}"#), "role"),
+            word(&answer("{}"), "role"),
+            verified(&pack(true)),
+            verified(&pack(false)),
+            verified(&answer("{}")),
+            page(&answer("<html>")),
+            page(&answer("{}")),
+            Ok(arrival(None, None).await.detail),
+            Ok(unseen().detail),
+        ];
+        for said in said {
+            let (Ok(said) | Err(said)) = said;
+            assert!(is_listed(&said), "{said}");
+        }
+    }
 }

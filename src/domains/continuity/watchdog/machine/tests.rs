@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::id::Id;
+use crate::domains::continuity::watchdog::said::is_listed;
 
 const S: fn(u64) -> Duration = Duration::from_secs;
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -87,9 +88,19 @@ impl World {
                     return Some(Event::Ended(whom, End::Signal(9)));
                 }
             }
-            Act::Note(what, ..) => self.notes.push(what),
+            Act::Note(what, _, said) => {
+                assert!(is_listed(&said), "{said}");
+                self.notes.push(what);
+            }
             Act::Try(_) => self.tries += 1,
-            Act::Prove(course) => self.proofs.push(*course),
+            Act::Prove(course) => {
+                for trial in course.proof(Vec::new(), self.now, Moment(0)).trials {
+                    for said in trial.detail.split_inclusive(". ") {
+                        assert!(is_listed(said.trim_end()), "{said}");
+                    }
+                }
+                self.proofs.push(*course);
+            }
             Act::Decline(..) => self.declined += 1,
             Act::End(code) => self.end = Some(code),
         }
@@ -521,4 +532,26 @@ proptest! {
         world.pass(S(10));
         prop_assert_eq!((world.end, world.main, world.planb), (Some(0), None, None));
     }
+}
+
+#[test]
+fn one_that_nobody_asks_is_well_once_it_has_lived_for_a_while() {
+    let mut world = World::new(Rules { main_asked: false, ..rules() });
+    world.pass(MS(4_999));
+    assert_eq!((world.phase(), world.notes.as_slice()), (Phase::Starting, &["main_started"][..]));
+    world.pass(MS(1));
+    assert_eq!(world.phase(), Phase::Healthy);
+    assert_eq!(world.notes, ["main_started", "main_healthy"]);
+}
+
+#[test]
+fn a_plan_b_that_falls_in_a_drill_fails_it() {
+    let mut world = World::well();
+    world.tell(Event::Wished(wish(20)));
+    world.tell(Event::Answered(Whom::PlanB));
+    world.dies(Whom::PlanB, End::Signal(9));
+    world.heal();
+    let proof = world.proofs[0].proof(Vec::new(), world.now, Moment(0));
+    assert!(!proof.ok && proof.trials[0].what == "planb_ended", "{proof:?}");
+    assert!(world.proofs[0].is_back());
 }
