@@ -243,6 +243,8 @@ describe("Plan B", { skip: SKIP, concurrency: false }, () => {
     await proof.getByText(fr["continuity.drill.good"], { exact: true }).waitFor();
     await proof.getByText(fr["continuity.drill.signed"]).waitFor();
     assert.equal(await proof.locator("tbody tr").count(), await proof.getByText(fr["continuity.trial.good"], { exact: true }).count(), "every trial went well");
+    assert.deepEqual(await proof.locator("[lang=en]").allInnerTexts(), [], "the proof speaks the reader's language alone");
+    assert.ok(await proof.locator("summary").evaluate((it) => it === document.activeElement), "the proof is what follows the drill");
     await wellMade("a proof");
     // While nobody stood at the address the browser said so; nothing else may have gone wrong.
     const refused = /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE|ERR_ABORTED|WebSocket/;
