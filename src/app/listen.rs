@@ -87,6 +87,12 @@ pub struct Addresses {
 }
 
 impl Addresses {
+    /// The ports of all of them.
+    pub fn ports(&self) -> Vec<u16> {
+        let one = [self.http, self.https, self.planb];
+        one.into_iter().flatten().chain(self.further.iter().copied()).map(|a| a.port()).collect()
+    }
+
     fn enter(&mut self, role: Role, further: bool, address: SocketAddr) {
         let slot = match role {
             Role::Http if further => return self.further.push(address),

@@ -221,6 +221,7 @@ impl App {
         let bound = Bound::bind(self.config.settings.listen.clone(), &self.config.data)?
             .telling(self.health.clone());
         let addresses = bound.expected();
+        self.desks.continuity.own_ports(addresses.ports());
         let hosts = self.config.settings.hosts.clone();
         let door = router::door(&self.desks, hosts.clone(), machine::name())?;
         let planb = router::planb_door(&self.desks, hosts, machine::name())?;

@@ -181,6 +181,7 @@ impl PlanB {
         let doors = self.doors()?;
         let bound = self.bind()?.telling(self.health.clone());
         let addresses = bound.expected();
+        self.standing.ground().desk.own_ports(addresses.ports());
         let token = CancellationToken::new();
         let serving = bound.serve(doors, self.tls.clone(), token.clone());
         ready(&addresses);

@@ -170,6 +170,12 @@ impl Continuity {
         self.0.relay.wind_down();
     }
 
+    /// Tells at which ports of this machine the box itself answers, once they are bound: the relay does
+    /// not lead into it.
+    pub fn own_ports(&self, ports: Vec<u16>) {
+        self.0.relay.own_ports(ports);
+    }
+
     /// The folder.
     pub fn place(&self) -> &Place {
         &self.0.place

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
 
 use super::Continuity;
 use super::pack::part::{DoorKey, Person};
@@ -22,10 +23,16 @@ use crate::engines::secrets;
 pub const SESSION: Duration = Duration::from_hours(12);
 /// Sign-ins that are remembered at once; beyond it the oldest is over.
 const SESSIONS_MAX: usize = 2_000;
-/// Wrong passwords of a name or an address that cost nothing: people mistype.
+/// Wrong passwords of a name from one address that cost nothing: people mistype.
 const FREE: u32 = 3;
-/// How long a name is closed after each further one, seconds; the last one stays.
+/// How long a name is closed for that address after each further one, seconds; the last one stays.
 const NAME_PAUSES: [u64; 5] = [1, 3, 5, 10, 30];
+/// Wrong passwords of a name from all other machines together that cost nothing. What one address tries
+/// closes a name for that address alone: nobody on the network can lock others out.
+const EVERYWHERE_FREE: u32 = 60;
+/// How long a name is closed for all other machines after each wrong password beyond
+/// [`EVERYWHERE_FREE`]; never at the box itself.
+const EVERYWHERE_PAUSE: Duration = Duration::from_secs(5);
 /// How long an address is closed after each wrong password beyond [`ADDRESS_FREE`].
 const ADDRESS_PAUSE: Duration = Duration::from_secs(30);
 /// Wrong passwords of an address, over all names, that cost nothing.
@@ -77,7 +84,10 @@ struct Inside {
 #[derive(Default)]
 struct State {
     sessions: HashMap<[u8; 32], Session>,
-    names: HashMap<u64, Count>,
+    /// By name and address; without one at the box itself.
+    names: HashMap<(u64, Option<IpAddr>), Count>,
+    /// By name, over all addresses but the box's own.
+    everywhere: HashMap<u64, Count>,
     addresses: HashMap<IpAddr, Count>,
     checks: usize,
 }
@@ -94,12 +104,12 @@ struct Session {
 /// Who signed in.
 #[derive(Clone)]
 enum Holder {
-    Person(Id),
-    /// Whoever has a key of Plan B's, with what it lets do.
-    Key {
-        name: String,
-        rights: Rights,
-    },
+    /// A person of the pack, with the digest of what the pack kept of the password then: another password,
+    /// or a pack without the person, ends the sign-in.
+    Person { id: Id, proof: [u8; 32] },
+    /// Whoever has a key of Plan B's. It is kept to be shown again at each use: what ends the key, ends
+    /// the sign-in, and what the key lets do is asked then.
+    Key(Arc<Zeroizing<String>>),
 }
 
 /// Wrong passwords, those under way among them.
@@ -171,11 +181,10 @@ impl People {
         let address = address.map(|a| a.to_canonical());
         self.0.enter(account, address)?;
         let near = address.is_none_or(|address| address.is_loopback());
-        if name == KEY_NAME
-            && let Some(holder) = self.0.holder_of_key(password, address)
-        {
+        if name == KEY_NAME && self.0.by_file_key(password.trim(), address).is_some() {
             self.0.forgive(account, address);
-            return self.0.begin(holder, !self.0.desk.settings().lan);
+            let key = Arc::new(Zeroizing::new(password.trim().to_owned()));
+            return self.0.begin(Holder::Key(key), !self.0.desk.settings().lan);
         }
         let found = self.0.shelf.now();
         let (Some(proofs), None) = (&self.0.proofs, self.closed()) else {
@@ -193,7 +202,8 @@ impl People {
                 "This account has a second factor: while the main program is away, it signs in at the box itself.",
             ));
         }
-        self.0.begin(Holder::Person(person.id), person.second_factor)
+        let holder = Holder::Person { id: person.id, proof: digest(&person.password) };
+        self.0.begin(holder, person.second_factor)
     }
 
     /// Ends the sign-in of a cookie.
@@ -201,7 +211,8 @@ impl People {
         self.0.state().sessions.remove(&digest(word));
     }
 
-    /// The caller behind a cookie; none when its sign-in is over or the pack knows the person no more.
+    /// The caller behind a cookie; none when its sign-in is over, the pack knows the person no more or by
+    /// another password, or the key that it was made with is not taken any more. It looks at files.
     pub fn by_cookie(&self, caller: Caller, word: &str) -> Option<Caller> {
         let now = self.0.clock.since_boot();
         let (holder, session) = {
@@ -215,13 +226,17 @@ impl People {
         };
         let caller = Caller { door: Door::Cookie, session: Some(session), ..caller };
         match holder {
-            Holder::Key { name, rights } => {
-                Some(Caller { who: Who::Machine { id: Id::ZERO, name }, rights, ..caller })
+            Holder::Key(key) => {
+                let shown = self.0.by_file_key(&key, caller.address)?;
+                Some(Caller { who: shown.who, rights: shown.rights, ..caller })
             }
-            Holder::Person(id) => {
+            Holder::Person { id, proof } => {
                 let found = self.0.shelf.now();
                 let pack = found.pack.as_ref().filter(|pack| pack.verified())?;
                 let person = pack.people().find(|person| person.id == id)?;
+                if digest(&person.password) != proof {
+                    return None;
+                }
                 let rights = person.rights.iter().filter_map(|name| Right::named(name)).collect();
                 Some(Caller {
                     who: Who::User { id, name: person.username.clone() },
@@ -270,10 +285,12 @@ impl Inside {
     fn enter(&self, account: u64, address: Option<IpAddr>) -> Result<(), Fault> {
         let now = self.clock.since_boot();
         let mut state = self.state();
-        let of_name = state.names.get(&account).map_or(Duration::ZERO, |count| count.left(now));
         let of_address = address.filter(|a| !a.is_loopback());
+        let left = |count: Option<&Count>| count.map_or(Duration::ZERO, |count| count.left(now));
         let there = of_address.and_then(|a| state.addresses.get(&a));
-        let left = of_name.max(there.map_or(Duration::ZERO, |count| count.left(now)));
+        let everywhere = of_address.and_then(|_| state.everywhere.get(&account));
+        let left =
+            left(state.names.get(&(account, of_address))).max(left(there)).max(left(everywhere));
         if !left.is_zero() {
             let seconds = left.as_millis().div_ceil(1000);
             let words = format!("Too many failed attempts; try again in {seconds} s.");
@@ -284,8 +301,10 @@ impl Inside {
             let pause = NAME_PAUSES.get(step as usize).or(NAME_PAUSES.last()).copied();
             pause.map(Duration::from_secs)
         };
-        count(&mut state.names, account, now, pause);
+        count(&mut state.names, (account, of_address), now, pause);
         if let Some(address) = of_address {
+            let pause = |wrong: u32| (wrong > EVERYWHERE_FREE).then_some(EVERYWHERE_PAUSE);
+            count(&mut state.everywhere, account, now, pause);
             let pause = |wrong: u32| (wrong > ADDRESS_FREE).then_some(ADDRESS_PAUSE);
             count(&mut state.addresses, address, now, pause);
         }
@@ -294,11 +313,12 @@ impl Inside {
 
     fn forgive(&self, account: u64, address: Option<IpAddr>) {
         let mut state = self.state();
-        state.names.remove(&account);
-        if let Some(count) = address.and_then(|address| state.addresses.get_mut(&address)) {
-            // What other names failed from there stays.
-            count.wrong = count.wrong.saturating_sub(1);
-            count.until = Duration::ZERO;
+        let of_address = address.filter(|a| !a.is_loopback());
+        state.names.remove(&(account, of_address));
+        // What others failed from there, or with this name elsewhere, stays.
+        if let Some(address) = of_address {
+            state.addresses.get_mut(&address).into_iter().for_each(Count::take_back);
+            state.everywhere.get_mut(&account).into_iter().for_each(Count::take_back);
         }
     }
 
@@ -319,13 +339,12 @@ impl Inside {
         answer
     }
 
-    /// Whoever has a key of Plan B's that may change something.
-    fn holder_of_key(&self, key: &str, address: Option<IpAddr>) -> Option<Holder> {
+    /// Whoever has a key of Plan B's that may change something, where that is taken at this moment.
+    fn by_file_key(&self, key: &str, address: Option<IpAddr>) -> Option<Caller> {
         let caller = Caller::nobody(address, "");
-        let caller = self.desk.recognise(caller, key.trim()).filter(|caller| {
+        self.desk.recognise(caller, key).filter(|caller| {
             self.desk.lets_in(address) && caller.rights.holds(Right::ManageContinuity)
-        })?;
-        Some(Holder::Key { name: caller.name().to_owned(), rights: caller.rights })
+        })
     }
 
     fn begin(&self, holder: Holder, near: bool) -> Result<String, Fault> {
@@ -346,6 +365,12 @@ impl Inside {
 impl Count {
     fn left(&self, now: Duration) -> Duration {
         self.until.saturating_sub(now)
+    }
+
+    /// One of them was right.
+    fn take_back(&mut self) {
+        self.wrong = self.wrong.saturating_sub(1);
+        self.until = Duration::ZERO;
     }
 }
 

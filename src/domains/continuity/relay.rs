@@ -116,6 +116,11 @@ impl Relay {
         Self(Arc::new(Inside { reach: Reach::of(settings), pace, running: Mutex::new(None) }))
     }
 
+    /// Tells at which ports the box itself answers: nothing is sent there.
+    pub fn own_ports(&self, ports: Vec<u16>) {
+        self.0.reach.own_ports(ports);
+    }
+
     fn running(&self) -> MutexGuard<'_, Option<Running>> {
         self.0.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -175,7 +180,7 @@ impl Relay {
     /// Sends `payload` to a peer and answers with what it says.
     ///
     /// # Errors
-    /// `invalid_target`: no host, no port, or one that is not to be reached; `tcp_send_failed`.
+    /// `invalid_target`: no host, no port, one that is not to be reached, or the box itself; `tcp_send_failed`.
     pub async fn send(
         &self,
         host: &str,
@@ -184,7 +189,7 @@ impl Relay {
         framing: Framing,
     ) -> Result<Vec<u8>, Fault> {
         let target = self.0.reach.reachable(host, port)?;
-        sending::send(&target, payload, framing, self.0.pace).await
+        sending::send(&self.0.reach, &target, payload, framing, self.0.pace).await
     }
 }
 

@@ -90,6 +90,15 @@ pub struct Punch {
     pub remark: Option<String>,
 }
 
+/// What was written down, newest first.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// In this run.
+    pub written: Vec<Entry>,
+    /// In runs before it, and not taken over yet.
+    pub earlier: Vec<Entry>,
+}
+
 /// Somebody who can be punched for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Punchable {
@@ -154,12 +163,16 @@ impl Standing {
         serde_json::from_slice::<WatchdogState>(bytes).is_ok_and(|s| s.phase == Phase::Drill)
     }
 
-    /// Whether the pack may be read: by whoever signed in or has the key, and by everybody at the box
-    /// itself unless the settings say otherwise.
+    /// Whether the pack may be read: by people who signed in, by whoever has the key of the file, and by
+    /// everybody at the box itself unless the settings say otherwise. A kiosk's key and a key with scopes
+    /// hang in places where strangers are: they open what they are for and no names.
     ///
     /// # Errors
-    /// `unauthenticated`.
+    /// `unauthenticated`, `right_missing` for such a key.
     pub fn may_read(&self, caller: &Caller) -> Result<(), Fault> {
+        if matches!(caller.who, Who::Machine { .. }) {
+            return caller.require(Right::ManageContinuity);
+        }
         let open = self.0.ground.desk.settings().open_at_the_box && is_near(caller.address);
         if open { Ok(()) } else { caller.signed_in() }
     }
@@ -189,6 +202,29 @@ impl Standing {
         self.may_read(caller)?;
         let open = caller.who == Who::Nobody || caller.rights.holds(Right::ManageContinuity);
         if open { Ok(()) } else { caller.require(Right::ReadDocuments) }
+    }
+
+    /// What was written down that the caller sees: everything for whoever may write notes or sees
+    /// everybody's punches, and for who reads at the box itself; their own lines for the others.
+    ///
+    /// # Errors
+    /// `unauthenticated`, `right_missing`.
+    pub fn entries(&self, caller: &Caller) -> Result<Kept, Fault> {
+        self.may_read(caller)?;
+        let seen = [Right::ViewAttendance, Right::ManageAttendance].map(|r| caller.rights.holds(r));
+        let all =
+            caller.who == Who::Nobody || seen.contains(&true) || self.may_note(caller).is_ok();
+        let outbox = &self.0.ground.outbox;
+        let mut kept = Kept { written: outbox.written(), earlier: outbox.earlier() };
+        if !all {
+            let own = |entry: &Entry| match &caller.who {
+                Who::User { id, .. } => entry.by.user == Some(*id),
+                _ => false,
+            };
+            kept.written.retain(own);
+            kept.earlier.retain(own);
+        }
+        Ok(kept)
     }
 
     /// Whether the caller may write notes.

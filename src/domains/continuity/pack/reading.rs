@@ -47,20 +47,31 @@ pub struct Pack {
     previous: bool,
 }
 
-/// Reads the pack in `folder`: the newest manifest whose signature and tables hold, else the one before
-/// it. `trusted` is the node's own public key; a pack signed by another, or read without one, is shown
-/// as not verified.
+/// Reads the pack in `folder`: the newest manifest whose signature and tables hold and which this node
+/// signed, else the one before it. `trusted` is the node's own public key; a pack signed by another, or
+/// read without one, is shown as not verified, and only where there is no other. One that is passed over
+/// is named among the troubles.
 pub fn look(folder: &Path, trusted: Option<&[u8; PUBLIC]>) -> Found {
     let mut found = Found::default();
     for (name, previous) in [(MANIFEST, false), (PREVIOUS, true)] {
-        match open(folder, name, trusted) {
-            Ok(Some((manifest, tables, verified))) => {
-                let folder = folder.to_path_buf();
-                found.pack = Some(Pack { folder, manifest, tables, verified, previous });
-                break;
+        let (manifest, tables, verified) = match open(folder, name, trusted) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => continue,
+            Err(trouble) => {
+                found.troubles.push(trouble);
+                continue;
             }
-            Ok(None) => {}
-            Err(trouble) => found.troubles.push(trouble),
+        };
+        if !verified {
+            let what = "this node did not sign it".to_owned();
+            found.troubles.push(Trouble { file: name.to_owned(), what });
+        }
+        if verified || found.pack.is_none() {
+            let folder = folder.to_path_buf();
+            found.pack = Some(Pack { folder, manifest, tables, verified, previous });
+        }
+        if verified {
+            break;
         }
     }
     found
@@ -93,11 +104,22 @@ fn open(
 
 fn read_at_most(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    open_regular(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::other("it is longer than it may be"));
     }
     Ok(bytes)
+}
+
+/// Opens a file that is one: a pipe in its place would be waited for without end.
+fn open_regular(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::other("it is no file"))
 }
 
 impl Pack {
@@ -194,7 +216,7 @@ impl Pack {
             return Err(Fault::not_found("paper"));
         };
         match check(&path, sha256, entry.bytes) {
-            Ok(None) => File::open(&path)
+            Ok(None) => open_regular(&path)
                 .map(|f| (entry, f))
                 .map_err(|e| Fault::broken("opening a paper", e)),
             Ok(Some(what)) => Err(damaged(&what)),
@@ -255,7 +277,7 @@ fn damaged(what: &str) -> Fault {
 
 /// What is wrong with a file of that hash and length; none when nothing is.
 pub(super) fn check(path: &Path, sha256: &str, bytes: u64) -> io::Result<Option<String>> {
-    let mut file = File::open(path)?;
+    let mut file = open_regular(path)?;
     if file.metadata()?.len() != bytes {
         return Ok(Some("it has another length".to_owned()));
     }

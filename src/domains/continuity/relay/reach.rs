@@ -1,6 +1,7 @@
 //! Who may be reached, and where the echo may listen: this machine, and what the settings name.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{PoisonError, RwLock};
 
 use crate::base::fault::Fault;
 use crate::domains::continuity::settings::ContinuitySettings;
@@ -33,6 +34,8 @@ struct Peer {
 pub(super) struct Reach {
     peers: Vec<Peer>,
     addresses: Vec<IpAddr>,
+    /// Ports of this machine where the box itself answers.
+    own: RwLock<Vec<u16>>,
 }
 
 impl Reach {
@@ -40,7 +43,31 @@ impl Reach {
         Self {
             peers: settings.peers.iter().map(|text| Peer::read(text)).collect(),
             addresses: settings.relay_addresses.iter().filter_map(|text| address(text)).collect(),
+            own: RwLock::default(),
         }
+    }
+
+    /// Tells at which ports the box itself answers: what comes from this machine may do more there than
+    /// whoever has a key for the relay, who must not come in by it.
+    pub(super) fn own_ports(&self, ports: Vec<u16>) {
+        *self.own.write().unwrap_or_else(PoisonError::into_inner) = ports;
+    }
+
+    fn is_own(&self, port: u16) -> bool {
+        self.own.read().unwrap_or_else(PoisonError::into_inner).contains(&port)
+    }
+
+    /// Whether a place turned out to be one of the box's own doors, whatever name led there.
+    ///
+    /// # Errors
+    /// `invalid_target`.
+    pub(super) fn check(&self, place: SocketAddr) -> Result<(), Fault> {
+        let address = place.ip().to_canonical();
+        // An address of this machine can be bound, and no other can.
+        let here = address.is_loopback()
+            || address.is_unspecified()
+            || std::net::UdpSocket::bind((address, 0)).is_ok();
+        if here && self.is_own(place.port()) { Err(own_door()) } else { Ok(()) }
     }
 
     /// The address to listen at.
@@ -76,6 +103,10 @@ impl Reach {
                 "invalid_target",
                 "A host and a port from 1 to 65535 are needed.",
             ));
+        }
+        let near = is_localhost(host) || literal(host).is_some_and(|a| a.to_canonical().is_loopback());
+        if near && self.is_own(port) {
+            return Err(own_door());
         }
         if is_localhost(host) {
             return Ok(Target::Known(LOOPBACK.map(|a| SocketAddr::new(a, port)).to_vec()));
@@ -117,6 +148,10 @@ impl Peer {
             None => Self { host: text.to_ascii_lowercase(), port: None },
         }
     }
+}
+
+fn own_door() -> Fault {
+    Fault::invalid("invalid_target", "The box itself answers there: the relay does not lead into it.")
 }
 
 /// An address of the settings; one that is none is told, since the echo will not listen there.
@@ -214,6 +249,28 @@ mod tests {
         }
         let mapped = reach.reachable("::ffff:127.0.0.1", 80).unwrap();
         assert_eq!(mapped, Target::Known(vec!["127.0.0.1:80".parse().unwrap()]));
+    }
+
+    #[test]
+    fn the_box_itself_is_not_reached_by_any_name() {
+        let reach = reach();
+        reach.own_ports(vec![8080, 5055]);
+        for host in [
+            "127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1", "[::1]", "::ffff:127.0.0.1",
+            "[::ffff:7f00:1]",
+        ] {
+            for port in [8080, 5055] {
+                let refused = reach.reachable(host, port).map_err(|f| f.code);
+                assert_eq!(refused, Err("invalid_target"), "{host}:{port}");
+            }
+            assert!(reach.reachable(host, 8081).is_ok(), "{host}");
+        }
+        assert!(reach.reachable("10.0.0.7", 8080).is_ok(), "another machine");
+        let place = |text: &str| reach.check(text.parse().unwrap()).map_err(|f| f.code);
+        assert_eq!(place("[::ffff:127.0.0.1]:8080"), Err("invalid_target"));
+        assert_eq!(place("0.0.0.0:5055"), Err("invalid_target"));
+        assert_eq!(place("127.0.0.1:8081"), Ok(()));
+        assert_eq!(place("192.0.2.1:8080"), Ok(()), "no address of this machine");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tokio::net::tcp::ReadHalf;
 use tokio::time::timeout;
 
 use super::framing::{End, Framing, Patience, read_framed, read_raw};
-use super::reach::Target;
+use super::reach::{Reach, Target};
 use super::{MESSAGE_MAX, Pace};
 use crate::base::fault::Fault;
 
@@ -20,6 +20,7 @@ const CODE: &str = "tcp_send_failed";
 /// silent, or one message when they are framed. The line is not half closed: a peer may take that for
 /// its end (plan-b.md §1.4).
 pub(super) async fn send(
+    reach: &Reach,
     target: &Target,
     payload: &[u8],
     framing: Framing,
@@ -29,6 +30,9 @@ pub(super) async fn send(
         failed(io::ErrorKind::InvalidInput.into(), "A framed message has at most 1 MiB.")
     })?;
     let mut stream = connect(target, pace).await?;
+    // A name, or this machine's address on its network, may lead to the box itself.
+    let peer = stream.peer_addr().map_err(|e| failed(e, "The connection broke at once."))?;
+    reach.check(peer)?;
     let _ = stream.set_nodelay(true);
     let (mut from, mut to) = stream.split();
     let written = AtomicBool::new(false);

@@ -15,7 +15,7 @@ use crate::base::caller::Caller;
 use crate::base::fault::Fault;
 use crate::domains::continuity::outbox::{ENTRY_MAX, Entry};
 use crate::domains::continuity::pages::{self, Asked, Lang, Notice};
-use crate::domains::continuity::standing::{Direction, Standing};
+use crate::domains::continuity::standing::{Direction, Kept, Standing};
 use crate::web::pages::wants_html;
 use crate::web::{Answer, Asker, Json, Urlencoded, WebFault, limits, run};
 
@@ -163,34 +163,30 @@ fn body_of(form: &EntryForm) -> Result<Value, Fault> {
 
 /// What was written down in this run, newest first, and before it.
 #[utoipa::path(get, path = "/planb/entries", tag = "planb", responses((status = 200, body = EntriesAnswer),
-    (status = 401, description = "`unauthenticated`")))]
+    (status = 401, description = "`unauthenticated`"),
+    (status = 403, description = "`right_missing` for a kiosk's key and one with scopes")))]
 async fn planb_entries(
     State(standing): State<Standing>,
     visit: Visit,
     headers: HeaderMap,
 ) -> Response {
-    let may = standing.may_read(&visit.caller);
+    let seen = standing.entries(&visit.caller);
     if !wants_html(&headers) {
-        return match may {
-            Ok(()) => Json(listed(&standing)).into_response(),
+        return match seen {
+            Ok(seen) => Json(listed(seen)).into_response(),
             Err(fault) => WebFault::from(fault).into_response(),
         };
     }
-    if let Err(fault) = may {
-        return visit.refuse(&standing, &fault);
-    }
+    let seen = match seen {
+        Ok(seen) => seen,
+        Err(fault) => return visit.refuse(&standing, &fault),
+    };
     let found = standing.found();
     let view = visit.view(&standing, &found);
     let kept =
         visit.path.split_once("kept=").map(|(_, id)| id.split('&').next().unwrap_or_default());
-    let outbox = &standing.ground().outbox;
-    let entry = kept.and_then(|id| {
-        outbox
-            .written()
-            .into_iter()
-            .chain(outbox.earlier())
-            .find(|entry| entry.id.to_string() == id)
-    });
+    let mut entries = seen.written.iter().chain(&seen.earlier);
+    let entry = kept.and_then(|id| entries.find(|entry| entry.id.to_string() == id));
     let notice = entry.map(|entry| {
         let at = pages::Zone::named(found.pack.as_ref().map_or("", |pack| pack.time_zone()))
             .time(entry.at, standing.now(), view.lang);
@@ -203,10 +199,9 @@ async fn planb_entries(
     html(StatusCode::OK, pages::kept(&view, &asked, notice.as_ref()))
 }
 
-fn listed(standing: &Standing) -> EntriesAnswer {
-    let outbox = &standing.ground().outbox;
+fn listed(seen: Kept) -> EntriesAnswer {
     let list = |entries: Vec<Entry>| entries.into_iter().map(listing).collect();
-    EntriesAnswer { items: list(outbox.written()), earlier: list(outbox.earlier()) }
+    EntriesAnswer { items: list(seen.written), earlier: list(seen.earlier) }
 }
 
 fn listing(entry: Entry) -> EntryListed {

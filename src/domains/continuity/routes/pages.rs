@@ -1,6 +1,7 @@
 //! Plan B's pages and their files, and what the box's own addresses answer meanwhile.
 
 use std::fs::File;
+use std::io::{self, Read, Seek};
 use std::time::Duration;
 
 use axum::Router;
@@ -33,7 +34,22 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A form without files is no longer than this, bytes.
 const FORM_MAX: usize = 64 * 1024;
 /// Types that a browser shows by itself without running anything in them.
-const SHOWN: [&str; 5] = ["application/pdf", "image/jpeg", "image/png", "image/webp", "text/plain"];
+const SHOWN: [&str; 4] = ["application/pdf", "image/jpeg", "image/png", "image/webp"];
+/// Types that are text, and shown as nothing more than that.
+const TEXTS: [&str; 8] = [
+    "text/plain",
+    "text/markdown",
+    "text/x-markdown",
+    "text/csv",
+    "text/x-log",
+    "application/json",
+    "application/x-ndjson",
+    "application/csv",
+];
+/// So much of a text is looked at to tell how it is written, bytes.
+const LOOKED_AT: u64 = 16 * 1024 * 1024;
+/// The longest character of UTF-8, bytes: so many may be cut off where the look ends.
+const CHARACTER_MAX: usize = 4;
 
 /// What a note is about.
 #[derive(Debug, Default, Deserialize)]
@@ -95,7 +111,10 @@ async fn too_late(method: Method, headers: HeaderMap) -> Response {
     if wants_html(&headers) {
         return html(StatusCode::CONFLICT, pages::too_late());
     }
-    let words = "The main program is back and Plan B has ended: nothing was kept of this.";
+    // An answer may have been lost on its way: what was sent before may be on the disk all the same.
+    let words = "The main program is back and Plan B has ended: whether this was kept is not known here. \
+        Look under what came back (GET /continuity/arrivals) before you write it down once more; the \
+        same Idempotency-Key is safe to send again.";
     WebFault::from(Fault::conflict("planb_over", words)).into_response()
 }
 
@@ -173,10 +192,13 @@ async fn paper(
     let opened = run(move || {
         let found = desk.found();
         let pack = found.pack.as_ref().ok_or_else(|| Fault::not_found("paper"))?;
-        pack.paper(&sha256).map(|(entry, file)| (entry.clone(), file))
+        let (entry, mut file) = pack.paper(&sha256)?;
+        let kind = shown_as(&entry.media_type, &mut file)
+            .map_err(|e| Fault::broken("reading a paper", e))?;
+        Ok((entry.clone(), file, kind))
     });
     match opened.await {
-        Ok((entry, file)) => sent(&entry, file),
+        Ok((entry, file, kind)) => sent(&entry, file, kind),
         Err(refused) => {
             let fault = refused.fault();
             visit.refuse(&standing, fault)
@@ -184,22 +206,43 @@ async fn paper(
     }
 }
 
-fn sent(entry: &PaperEntry, file: File) -> Response {
-    let essence = entry.media_type.split(';').next().unwrap_or_default().trim();
-    let shown = SHOWN.contains(&essence);
-    let kind = if shown { entry.media_type.as_str() } else { "application/octet-stream" };
-    let how = if shown { "inline" } else { "attachment" };
+/// As what a browser shows a paper; none when it is only kept. A browser that is told nothing of how a
+/// text is written guesses, and guesses wrong.
+fn shown_as(media_type: &str, file: &mut File) -> io::Result<Option<String>> {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if !TEXTS.contains(&essence.as_str()) {
+        return Ok(SHOWN.contains(&essence.as_str()).then_some(essence));
+    }
+    let mut head = Vec::new();
+    (&mut *file).take(LOOKED_AT).read_to_end(&mut head)?;
+    let whole = file.read(&mut [0])? == 0;
+    file.rewind()?;
+    let charset = if is_utf8(&head, whole) { "utf-8" } else { "windows-1252" };
+    Ok(Some(format!("text/plain; charset={charset}")))
+}
+
+/// Whether these bytes are UTF-8; of a text that goes on, the last character may be cut.
+fn is_utf8(bytes: &[u8], whole: bool) -> bool {
+    std::str::from_utf8(bytes).map_or_else(
+        |e| {
+            let rest = bytes.len() - e.valid_up_to();
+            !whole && e.error_len().is_none() && rest < CHARACTER_MAX
+        },
+        |_| true,
+    )
+}
+
+fn sent(entry: &PaperEntry, file: File, shown: Option<String>) -> Response {
+    let how = if shown.is_some() { "inline" } else { "attachment" };
     let how = format!("{how}; filename*=UTF-8''{}", encoded(&entry.name));
+    let kind = shown.unwrap_or_else(|| "application/octet-stream".to_owned());
     let mut response =
         Response::new(Body::from_stream(ReaderStream::new(tokio::fs::File::from_std(file))));
     let headers = response.headers_mut();
     headers.insert(CONTENT_LENGTH, HeaderValue::from(entry.bytes));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    let values = [
-        (CONTENT_TYPE, kind.to_owned()),
-        (CONTENT_DISPOSITION, how),
-        (ETAG, format!("\"{}\"", entry.sha256)),
-    ];
+    let values =
+        [(CONTENT_TYPE, kind), (CONTENT_DISPOSITION, how), (ETAG, format!("\"{}\"", entry.sha256))];
     for (name, value) in values {
         if let Ok(value) = HeaderValue::from_str(&value) {
             headers.insert(name, value);
@@ -256,4 +299,43 @@ fn own(kind: &'static str, text: &'static str) -> Response {
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     (headers, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn a_text_says_how_it_is_written_and_is_sent_whole() {
+        let shown = |media_type: &str, bytes: &[u8]| {
+            let mut file = tempfile::tempfile().unwrap();
+            file.write_all(bytes).unwrap();
+            file.rewind().unwrap();
+            let kind = shown_as(media_type, &mut file).unwrap();
+            let mut left = Vec::new();
+            file.read_to_end(&mut left).unwrap();
+            assert_eq!(left, bytes, "nothing of it is read away");
+            kind
+        };
+        let utf8 = Some("text/plain; charset=utf-8".to_owned());
+        let western = Some("text/plain; charset=windows-1252".to_owned());
+        for kind in ["text/plain", "text/plain; charset=latin1", "Text/Markdown", "text/csv"] {
+            assert_eq!(shown(kind, "l’été".as_bytes()), utf8, "{kind}");
+            assert_eq!(shown(kind, b"l\x92\xe9t\xe9"), western, "{kind}");
+            assert_eq!(shown(kind, b"l\xe9"), western, "a whole text does not end in half a sign");
+        }
+        assert_eq!(shown("application/json", b"{}"), utf8);
+        assert_eq!(shown("application/pdf", b"%PDF"), Some("application/pdf".to_owned()));
+        for kind in ["text/html", "image/svg+xml", "application/zip", ""] {
+            assert_eq!(shown(kind, b"<script>"), None, "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_a_text_that_goes_on_the_last_sign_may_be_cut() {
+        assert!(is_utf8(b"l\xc3", false) && is_utf8(b"\xe2\x80", false));
+        assert!(!is_utf8(b"l\xc3", true) && !is_utf8(b"l\xff", false) && !is_utf8(b"\xc3l", false));
+    }
 }
