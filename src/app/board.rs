@@ -12,6 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::packing::Prompt;
 use super::replay::{Lying, Replay};
 use crate::base::caller::{Caller, Door, Right};
 use crate::base::clock::Clock;
@@ -47,6 +48,8 @@ pub struct Board {
     pub continuity: Continuity,
     /// What keeps the pack fresh; none when the node's key is damaged.
     pub packer: Option<Packer>,
+    /// What has it written at once when who may do what changes; none without it.
+    pub prompt: Option<Prompt>,
     /// What came back.
     pub handover: Handover,
     /// How it comes back.

@@ -7,7 +7,7 @@ pub mod configuration;
 
 pub mod listen;
 pub mod logs;
-mod packing;
+pub mod packing;
 mod people;
 pub mod planb;
 pub mod replay;
@@ -49,6 +49,7 @@ use board::Board;
 use boot::{Boot, Stage};
 use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
+use packing::Prompt;
 use replay::Replay;
 use router::Desks;
 use settings::{Config, Settings};
@@ -282,6 +283,10 @@ impl App {
                 "the journal's end was not signed and will be at the next start: {fault}"
             );
         }
+        // The box may stop right after an account was closed, and Plan B comes then.
+        if let Some(Err(fault)) = self.desks.board.prompt.as_ref().map(Prompt::turn) {
+            tracing::warn!("the pack was not written and will be at the next start: {fault}");
+        }
         self.store.close();
         let left = deadline.saturating_duration_since(Instant::now());
         self.tasks.stop(left.max(CLOSE_LEAST));
@@ -423,9 +428,11 @@ fn open_board(
     handover: &Handover,
 ) -> Board {
     let (place, clock) = (continuity.place().clone(), world.clock.clone());
+    let packer = packing::packer(continuity, clock.clone());
     Board {
         continuity: continuity.clone(),
-        packer: packing::packer(continuity, clock.clone()),
+        prompt: packer.clone().map(|packer| Prompt::of(packer, store.clone())),
+        packer,
         handover: handover.clone(),
         replay: Replay::new(place, clock.clone(), health.clone(), handover.clone()),
         clock,

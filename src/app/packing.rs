@@ -1,14 +1,16 @@
 //! What the directory and the documents put into the continuity pack.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::base::caller::Caller;
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::health::{Health, Level};
+use crate::base::tasks::{Handle, Tasks};
 use crate::domains::assistant::Assistant;
-use crate::domains::assistant::records::{Document, hex};
+use crate::domains::assistant::records::{COLLECTIONS, Document, hex};
 use crate::domains::continuity::Continuity;
 use crate::domains::continuity::pack::part::{
     Cell, DoorKey, Paper, Part, Person, Row, Section, Source, Words,
@@ -16,8 +18,12 @@ use crate::domains::continuity::pack::part::{
 use crate::domains::continuity::pack::{Limits, Packer, Seal};
 use crate::domains::continuity::settings::ContinuitySettings;
 use crate::domains::identity::Identity;
-use crate::domains::identity::records::ApiKey;
+use crate::domains::identity::records::{
+    API_KEYS, ApiKey, GRANTS, ROLES, SECOND_FACTORS, SITE, USERS,
+};
 use crate::domains::identity::standing_in::Known;
+use crate::store::Store;
+use crate::store::changes;
 
 /// The task that asks, as faults and logs name it.
 const TASK: &str = "pack";
@@ -28,6 +34,87 @@ const PART: &str = "planb_pack";
 const AGES: u32 = 3;
 /// How often its sources are asked: no pack is younger for long.
 const LOOKED_AT: Duration = Duration::from_mins(1);
+
+/// How soon a change of who may do what is looked for after it.
+const PROMPTLY: Duration = Duration::from_millis(200);
+/// Changes that are read at once.
+const CHANGES_AT_ONCE: usize = 1000;
+/// Rows that say who may do what: an account that was closed must not go on working in Plan B.
+const AT_ONCE: [&str; 7] = [
+    USERS.name,
+    ROLES.name,
+    GRANTS.name,
+    API_KEYS.name,
+    SECOND_FACTORS.name,
+    COLLECTIONS.name,
+    SITE.name,
+];
+
+/// Has the pack written as soon as who may do what has changed. Clones look from the same place on.
+///
+/// The store's own log of changes says so, so that a verb that closes an account has nothing to tell
+/// anybody, and none can forget to.
+#[derive(Clone)]
+pub struct Prompt {
+    packer: Packer,
+    store: Store,
+    /// The last change that was looked at, and packed if it had to be.
+    seen: Arc<AtomicU64>,
+}
+
+impl Prompt {
+    /// Looks at what changes from now on.
+    pub fn of(packer: Packer, store: Store) -> Self {
+        let seen = Arc::new(AtomicU64::new(store.seq()));
+        Self { packer, store, seen }
+    }
+
+    /// Looks several times a second.
+    ///
+    /// # Errors
+    /// `Broken` when no thread can be had.
+    pub fn start(&self, tasks: &Tasks) -> Result<Handle, Fault> {
+        let prompt = self.clone();
+        tasks.every("pack-people", PROMPTLY, move |_| prompt.turn())
+    }
+
+    /// Writes the pack when something has changed that cannot wait.
+    ///
+    /// # Errors
+    /// Those of [`Packer::refresh`], or what the store says; the next turn tries again then.
+    pub fn turn(&self) -> Result<(), Fault> {
+        let latest = self.store.seq();
+        let seen = self.seen.load(Ordering::Acquire);
+        if latest == seen {
+            return Ok(());
+        }
+        if self.cannot_wait(seen)? {
+            self.packer.refresh()?;
+        }
+        self.seen.fetch_max(latest, Ordering::AcqRel);
+        Ok(())
+    }
+
+    /// Whether a change after `seq` says who may do what; so it is taken when the log does not reach
+    /// back that far any more.
+    fn cannot_wait(&self, mut seq: u64) -> Result<bool, Fault> {
+        self.store.read(|view| {
+            if changes::oldest(view)?.is_none_or(|oldest| oldest > seq + 1) {
+                return Ok(true);
+            }
+            loop {
+                let found = changes::since(view, seq, CHANGES_AT_ONCE)?;
+                if found.iter().any(|(_, change)| AT_ONCE.contains(&change.table.as_str())) {
+                    return Ok(true);
+                }
+                match found.last() {
+                    Some((last, _)) if found.len() == CHANGES_AT_ONCE => seq = *last,
+                    _ => return Ok(false),
+                }
+            }
+        })
+    }
+}
 
 /// What keeps the pack fresh; none when the node's key, which signs it, is damaged: health says so.
 pub(super) fn packer(desk: &Continuity, clock: Arc<dyn Clock>) -> Option<Packer> {

@@ -139,6 +139,8 @@ pub fn planb_door(desks: &Desks, hosts: HostRules, machine: Option<String>) -> R
         plain: Vec::new(),
         terse: continuity::routes::TERSE.to_vec(),
     };
-    let whole = routes.layer(Recognition::by(recognise, desks.live.watch()));
+    let whole = routes
+        .merge(continuity::routes::returned())
+        .layer(Recognition::by(recognise, desks.live.watch()));
     Ok(Door::new(whole, options).observed_by(desks.activity.observer()))
 }

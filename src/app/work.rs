@@ -100,6 +100,9 @@ fn continuity(desks: &Desks, tasks: &Tasks, settings: &Settings) -> Result<(), F
             Ok(())
         })?;
     }
+    if let Some(prompt) = &desks.board.prompt {
+        prompt.start(tasks)?;
+    }
     let replay = desks.board.replay.clone();
     tasks.every("replay", REPLAY_EVERY, move |_| replay.turn())?;
     Ok(())

@@ -123,24 +123,47 @@ impl DataFolder {
     }
 }
 
-/// Writes a whole file that only its owner may read: beside, synced, renamed.
+/// Writes a whole file that only its owner may read: beside, synced, renamed. What lies beside may be a
+/// part of a key: it goes again when that fails.
 ///
 /// # Errors
 /// What the file system says.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write;
     let beside = path.with_extension("new");
     match fs::remove_file(&beside) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file =
-        fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    write_synced(&beside, bytes).and_then(|()| fs::rename(&beside, path)).inspect_err(|_| {
+        let _ = fs::remove_file(&beside);
+    })?;
     if let Some(folder) = path.parent() {
         fs::File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::io::Write;
+    let mut file =
+        fs::OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_not_be_put_in_its_place_does_not_stay_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let taken = folder.path().join("key");
+        fs::create_dir(&taken).unwrap();
+        assert!(write_private(&taken, b"secret").is_err());
+        assert!(!folder.path().join("key.new").exists());
+        let path = folder.path().join("other");
+        write_private(&path, b"secret").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"secret");
+    }
 }

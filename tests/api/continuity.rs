@@ -1,13 +1,14 @@
 //! Plan B's page: how it stands, keys and drills, what came back, and the documents that stay readable.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ilot::app::replay::PART;
 use ilot::base::caller::Caller;
 use ilot::base::disk::MachineDisk;
 use ilot::base::health::Level;
 use ilot::base::id::Id;
+use ilot::base::tasks::Tasks;
 use ilot::domains::continuity::outbox::{self, Author, Draft, Outbox};
 use ilot::domains::continuity::pack::part::Cell;
 use ilot::domains::continuity::pack::{Pack, look};
@@ -327,4 +328,46 @@ fn the_pack_knows_the_site_its_people_its_kiosks_and_the_documents_that_were_cho
     assert_eq!(papers(&house, &admin), 0);
     let again = house.send(&admin, "", &[("procédures/secours.md", "# Secours\n".as_bytes())]);
     assert_eq!(again[0]["document"]["in_pack"], false);
+}
+
+#[test]
+fn who_was_let_go_is_out_of_the_pack_at_once_and_does_not_come_back_with_the_one_before() {
+    let (house, admin) = House::ready();
+    let (paul, _) = house.person(&admin, "paul", "planner");
+    let kiosk = json!({"name": "quai 3", "kind": "kiosk"});
+    let made = house.check(post("/apikeys", &kiosk).by(&admin), 201, &json!({}));
+    let key = made["id"].as_str().unwrap().to_owned();
+    let board = &house.app().desks().board;
+    let (packer, prompt) = (board.packer.clone().unwrap(), board.prompt.clone().unwrap());
+    let before = packer.refresh().unwrap().generation;
+    let known = || {
+        let pack = house.read_pack();
+        let people: Vec<_> = pack.people().map(|person| person.username.clone()).collect();
+        (people, pack.doors().count())
+    };
+    assert_eq!(known(), (vec!["Chef".to_owned(), "paul".to_owned()], 1));
+    prompt.turn().unwrap();
+    // What says nothing about who may do what waits for its minute.
+    house.arrive("note", json!({"text": "x"}));
+    prompt.turn().unwrap();
+    assert_eq!(house.read_pack().generation(), before);
+    let tasks = Tasks::new(house.app().desks().system.health.clone());
+    prompt.start(&tasks).unwrap();
+    let until = |wanted: (Vec<String>, usize)| {
+        let end = Instant::now() + Duration::from_secs(10);
+        while known() != wanted {
+            assert!(Instant::now() < end, "{:?}", known());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    };
+    let away = json!({"is_active": false});
+    house.check(put(&format!("/admin/users/{paul}"), &away).by(&admin), 200, &json!({}));
+    until((vec!["Chef".to_owned()], 1));
+    let newest = house.place().pack().join("manifest.json");
+    std::fs::write(&newest, "damaged").unwrap();
+    assert!(house.read_pack().previous());
+    assert_eq!(known().0, ["Chef"]);
+    assert_eq!(house.ask(ask("DELETE", &format!("/apikeys/{key}")).by(&admin)).status / 100, 2);
+    until((vec!["Chef".to_owned()], 0));
+    tasks.stop(Duration::from_secs(5));
 }

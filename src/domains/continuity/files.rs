@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use zeroize::Zeroizing;
 
 use crate::base::clock::{Clock, Moment};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 
 /// Only its owner may read it.
 const OWNER_ONLY: u32 = 0o600;
@@ -131,6 +131,21 @@ fn unread(cause: io::Error) -> Fault {
     Fault::broken("reading a file of Plan B", cause)
 }
 
+/// Why a file of Plan B was not written: a full disk is no fault of the box.
+pub(super) fn unwritten(doing: &str, cause: io::Error) -> Fault {
+    match cause.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            Fault::new(
+                Kind::Full,
+                "planb_full",
+                "The disk is full: nothing was changed. Make room and try again.",
+            )
+            .because(cause)
+        }
+        _ => Fault::broken(doing, cause),
+    }
+}
+
 /// What tells this state of a file from another; none when it is not there.
 ///
 /// # Errors
@@ -147,7 +162,7 @@ pub(super) fn stamp_of(path: &Path) -> io::Result<Option<Stamp>> {
 /// the lock that lies beside it.
 ///
 /// # Errors
-/// What `body` says; `planb_files_busy` when somebody else holds on for too long.
+/// What `body` says; `planb_files_busy` when somebody else holds on for too long; `planb_full`.
 pub(super) fn under_lock<T>(
     path: &Path,
     body: impl FnOnce() -> Result<T, Fault>,
@@ -160,7 +175,7 @@ pub(super) fn under_lock<T>(
         .write(true)
         .mode(OWNER_ONLY)
         .open(beside)
-        .map_err(|e| Fault::broken("opening a lock of Plan B", e))?;
+        .map_err(|e| unwritten("opening a lock of Plan B", e))?;
     let deadline = Instant::now() + LOCK_WAIT;
     loop {
         match flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::files::under_lock;
+use super::files::{under_lock, unwritten};
 use super::keeping;
 use super::place::Place;
 use crate::base::fault::Fault;
@@ -40,7 +40,7 @@ impl Node {
     /// `node_key_damaged`, `hmac_key_damaged` (a damaged key is left as it lies), `planb_files_busy`, or
     /// what the file system says.
     pub fn open(place: &Place) -> Result<Self, Fault> {
-        place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        place.create().map_err(|e| unwritten("making Plan B's folder", e))?;
         under_lock(&place.node_key(), || Self::read_or_make(place))
     }
 

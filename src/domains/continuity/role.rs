@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::files::{Watched, under_lock};
+use super::files::{Watched, under_lock, unwritten};
 use super::place::Place;
 use crate::base::clock::Clock;
 use crate::base::fault::Fault;
@@ -60,7 +60,7 @@ impl RoleFile {
         under_lock(&path, || {
             let before = self.get()?;
             write_private(&path, format!("{}\n", role.name()).as_bytes())
-                .map_err(|e| Fault::broken("writing the role", e))?;
+                .map_err(|e| unwritten("writing the role", e))?;
             Ok(before)
         })
     }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use super::files::{Stamp, stamp_of, under_lock};
+use super::files::{Stamp, stamp_of, under_lock, unwritten};
 use super::keeping;
 use super::place::Place;
 use crate::base::clock::{Clock, Moment};
@@ -108,7 +108,7 @@ impl Sealing {
     /// `sealing_key_damaged` when the file is not 32 bytes (it is left as it lies),
     /// `sealing_count_damaged`, `planb_files_busy`, or what the file system says.
     pub fn open(place: &Place, clock: Arc<dyn Clock>, message_max: usize) -> Result<Self, Fault> {
-        place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        place.create().map_err(|e| unwritten("making Plan B's folder", e))?;
         let keys = locked(place, || {
             settle(place, clock.as_ref())?;
             Keys::read(place)
@@ -339,7 +339,7 @@ fn make(place: &Place, mut counts: Counts, now: Moment) -> Result<(), Fault> {
     counts.insert(name(&key), Count { made_at: now, reserved: 0 });
     write_counts(place, &counts)?;
     write_private(&place.enc_key(), key.as_slice())
-        .map_err(|e| Fault::broken("writing the sealing key", e))
+        .map_err(|e| unwritten("writing the sealing key", e))
 }
 
 /// A key's count. One that was made elsewhere may have sealed any number of messages: it is good for
@@ -368,7 +368,7 @@ fn read_counts(place: &Place) -> Result<Counts, Fault> {
 
 fn write_counts(place: &Place, counts: &Counts) -> Result<(), Fault> {
     let text = serde_json::to_vec_pretty(counts).map_err(|e| Fault::broken("counting", e))?;
-    write_private(&place.enc_count(), &text).map_err(|e| Fault::broken("writing the count", e))
+    write_private(&place.enc_count(), &text).map_err(|e| unwritten("writing the count", e))
 }
 
 fn read_key(place: &Place) -> Result<Option<Zeroizing<[u8; gcm::KEY]>>, Fault> {
@@ -396,7 +396,7 @@ fn keep_earlier(place: &Place, now: Moment, name: &str, key: &[u8; gcm::KEY]) ->
         .mode(FOLDER_MODE)
         .create(&folder)
         .and_then(|()| write_private(&folder.join(format!("enc_key_{digits}_{name}.bin")), key))
-        .map_err(|e| Fault::broken("keeping the sealing key", e))
+        .map_err(|e| unwritten("keeping the sealing key", e))
 }
 
 /// Files of earlier keys, the newest first.

@@ -12,7 +12,7 @@ use super::{dated, hash_of, is_key, new_key};
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::paths::write_private;
-use crate::domains::continuity::files::{Watched, under_lock};
+use crate::domains::continuity::files::{Watched, under_lock, unwritten};
 use crate::domains::continuity::place::Place;
 use crate::engines::secrets;
 
@@ -89,7 +89,7 @@ impl FileKeys {
         if path.exists() {
             return Ok(());
         }
-        self.place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        self.place.create().map_err(|e| unwritten("making Plan B's folder", e))?;
         under_lock(&path, || match *self.key.get()? {
             InForce::Key(_) => Ok(()),
             InForce::Missing => self.write(&new_key()?),
@@ -123,7 +123,7 @@ impl FileKeys {
 
     pub(super) fn rotate(&self, grace: Option<Duration>) -> Result<Zeroizing<String>, Fault> {
         let grace = grace.unwrap_or(self.grace).min(GRACE_MAX);
-        self.place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        self.place.create().map_err(|e| unwritten("making Plan B's folder", e))?;
         under_lock(&self.place.api_key(), || {
             let now = self.clock.now();
             let key = new_key()?;
@@ -162,7 +162,7 @@ impl FileKeys {
     fn write(&self, key: &str) -> Result<(), Fault> {
         let line = Zeroizing::new(format!("{key}\n"));
         write_private(&self.place.api_key(), line.as_bytes())
-            .map_err(|e| Fault::broken("writing Plan B's key", e))
+            .map_err(|e| unwritten("writing Plan B's key", e))
     }
 
     fn remember(&self, old: &str, rotated_at: Moment, until: Moment) -> Result<(), Fault> {
@@ -170,7 +170,7 @@ impl FileKeys {
         let json = serde_json::to_vec(&previous)
             .map_err(|e| Fault::broken("writing the key before down", e))?;
         write_private(&self.place.previous_key(), &json)
-            .map_err(|e| Fault::broken("writing the key before down", e))
+            .map_err(|e| unwritten("writing the key before down", e))
     }
 
     fn forget_previous(&self) -> Result<(), Fault> {
@@ -199,7 +199,7 @@ impl FileKeys {
             )
         })?;
         write_private(&path, line.as_bytes())
-            .map_err(|e| Fault::broken("backing Plan B's key up", e))
+            .map_err(|e| unwritten("backing Plan B's key up", e))
     }
 
     fn backups(&self) -> io::Result<Vec<Backup>> {

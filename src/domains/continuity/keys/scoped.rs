@@ -11,7 +11,7 @@ use super::{Scope, hash_of, new_key};
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
 use crate::base::paths::write_private;
-use crate::domains::continuity::files::{Watched, under_lock};
+use crate::domains::continuity::files::{Watched, under_lock, unwritten};
 use crate::domains::continuity::place::Place;
 use crate::engines::secrets;
 
@@ -85,7 +85,7 @@ impl ScopedKeys {
 
     pub(super) fn add(&self, draft: KeyDraft) -> Result<(Zeroizing<String>, ScopedKey), Fault> {
         let scopes = checked(&draft)?;
-        self.place.create().map_err(|e| Fault::broken("making Plan B's folder", e))?;
+        self.place.create().map_err(|e| unwritten("making Plan B's folder", e))?;
         under_lock(&self.place.scoped_keys(), || {
             let mut keys = (*self.list()?).clone();
             if keys.iter().any(|key| key.name == draft.name) {
@@ -143,7 +143,7 @@ impl ScopedKeys {
         let json = serde_json::to_vec_pretty(&form)
             .map_err(|e| Fault::broken("writing Plan B's further keys", e))?;
         write_private(&self.place.scoped_keys(), &json)
-            .map_err(|e| Fault::broken("writing Plan B's further keys", e))
+            .map_err(|e| unwritten("writing Plan B's further keys", e))
     }
 }
 

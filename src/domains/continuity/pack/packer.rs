@@ -154,10 +154,12 @@ impl Inside {
             ));
         }
         let manifest = self.manifest(&gathered, &bytes, before.as_ref());
+        let others =
+            before.as_ref().is_none_or(|pack| lets_in_others(pack.tables(), &gathered.tables));
         if let Some(pack) = before.filter(|pack| !always && self.is_good_still(pack, &manifest)) {
             return Ok(pack.state());
         }
-        self.lay(&manifest, &bytes).map_err(unwritable)?;
+        self.lay(&manifest, &bytes, others).map_err(unwritable)?;
         whole.insert(manifest.tables.sha256.clone());
         self.clean(&manifest);
         let pack = look(&self.folder, Some(&self.seal.public)).pack;
@@ -318,8 +320,10 @@ impl Inside {
         young && same && pack.verified() && !pack.previous()
     }
 
-    /// New files first, then the manifest: a power cut at any moment leaves a whole pack.
-    fn lay(&self, manifest: &Manifest, tables: &[u8]) -> io::Result<()> {
+    /// New files first, then the manifest: a power cut at any moment leaves a whole pack. One that lets
+    /// in `others` than the one before stands in that one's place too: whoever was let go must not come
+    /// back with it when the newest manifest is damaged.
+    fn lay(&self, manifest: &Manifest, tables: &[u8], others: bool) -> io::Result<()> {
         let path = manifest::file(&self.folder, &manifest.tables.sha256)
             .ok_or(io::ErrorKind::InvalidInput)?;
         if !matches!(check(&path, &manifest.tables.sha256, manifest.tables.bytes), Ok(None)) {
@@ -327,11 +331,16 @@ impl Inside {
         }
         File::open(manifest::files(&self.folder))?.sync_all()?;
         let newest = self.folder.join(MANIFEST);
-        // What does not verify must not push out the last one that does.
-        if let Some(there) = fs::read(&newest).ok().filter(|bytes| Manifest::read(bytes).is_ok()) {
-            write_private(&self.folder.join(PREVIOUS), &there)?;
-        }
         let signed = manifest.signed(|bytes| (self.seal.sign)(bytes)).map_err(io::Error::other)?;
+        let before = if others {
+            Some(signed.clone())
+        } else {
+            // What does not verify must not push out the last one that does.
+            fs::read(&newest).ok().filter(|bytes| Manifest::read(bytes).is_ok())
+        };
+        if let Some(before) = before {
+            write_private(&self.folder.join(PREVIOUS), &before)?;
+        }
         write_private(&newest, &signed)
     }
 
@@ -373,6 +382,14 @@ impl Inside {
             health.well(PART, format!("Written {}.", state.made_at.to_rfc3339()));
         }
     }
+}
+
+/// Whether other people or doors are let in, or others than before may do something else.
+fn lets_in_others(before: &Tables, now: &Tables) -> bool {
+    let (before, now) = (before.parts.iter(), now.parts.iter());
+    before.clone().flat_map(|part| &part.people).ne(now.clone().flat_map(|part| &part.people))
+        || before.clone().flat_map(|part| &part.doors).ne(now.clone().flat_map(|part| &part.doors))
+        || before.flat_map(|part| &part.further).ne(now.flat_map(|part| &part.further))
 }
 
 /// Keeps what a source gave before it failed.
