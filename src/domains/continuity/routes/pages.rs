@@ -23,8 +23,9 @@ use crate::base::fault::Fault;
 use crate::domains::continuity::pack::PaperEntry;
 use crate::domains::continuity::pages::{self, Asked, encoded};
 use crate::domains::continuity::standing::Standing;
+use crate::web::fault::{FaultBody, FaultDetail};
 use crate::web::pages::wants_html;
-use crate::web::{Path, Query, Urlencoded, WebFault, limits, run};
+use crate::web::{Json, Path, Query, Urlencoded, WebFault, limits, run, trace};
 
 /// Tells programs and pages that Plan B answers, and not the main program.
 const MODE: HeaderName = HeaderName::from_static("x-ilot-mode");
@@ -116,6 +117,23 @@ async fn too_late(method: Method, headers: HeaderMap) -> Response {
         Look under what came back (GET /continuity/arrivals) before you write it down once more; the \
         same Idempotency-Key is safe to send again.";
     WebFault::from(Fault::conflict("planb_over", words)).into_response()
+}
+
+/// What Plan B's own address answers to paths that it has not: with the code as the word of the fault, as
+/// the seed's clients read it.
+pub fn unknown() -> Router {
+    Router::new().route("/", any(not_here)).route("/{*rest}", any(not_here))
+}
+
+async fn not_here() -> Response {
+    let fault = Fault::not_found("address");
+    let body = FaultBody {
+        error: fault.code.to_owned(),
+        detail: FaultDetail::Message(fault.message),
+        code: fault.code.to_owned(),
+        request_id: trace::id(),
+    };
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 
 /// Says in every answer that it is Plan B's.
