@@ -154,10 +154,18 @@ async fn elsewhere(method: Method, headers: HeaderMap) -> Response {
     WebFault::from(fault.retry_after(LOOK_AGAIN)).into_response()
 }
 
+/// A page that is made on a thread that may wait: it looks at the pack's files.
+async fn shown(page: impl FnOnce() -> Response + Send + 'static) -> Response {
+    run(move || Ok(page())).await.unwrap_or_else(IntoResponse::into_response)
+}
+
 async fn overview(State(standing): State<Standing>, visit: Visit) -> Response {
-    let found = standing.found();
-    let asked = Asked { retry_key: fresh_key(), ..Asked::default() };
-    html(StatusCode::OK, pages::overview(&visit.view(&standing, &found), &asked, None))
+    shown(move || {
+        let found = standing.found();
+        let asked = Asked { retry_key: fresh_key(), ..Asked::default() };
+        html(StatusCode::OK, pages::overview(&visit.view(&standing, &found), &asked, None))
+    })
+    .await
 }
 
 async fn section(
@@ -165,19 +173,22 @@ async fn section(
     visit: Visit,
     Path(id): Path<String>,
 ) -> Response {
-    if let Err(fault) = standing.may_read(&visit.caller) {
-        return visit.refuse(&standing, &fault);
-    }
-    let found = standing.found();
-    let Some((section, stale)) = found.pack.as_ref().and_then(|pack| pack.section(&id)) else {
-        return visit.refuse(&standing, &Fault::not_found("table"));
-    };
-    match standing.may_read_section(&visit.caller, section) {
-        Ok(()) => {
-            html(StatusCode::OK, pages::section(&visit.view(&standing, &found), section, stale))
+    shown(move || {
+        if let Err(fault) = standing.may_read(&visit.caller) {
+            return visit.refuse(&standing, &fault);
         }
-        Err(fault) => visit.refuse(&standing, &fault),
-    }
+        let found = standing.found();
+        let Some((section, stale)) = found.pack.as_ref().and_then(|pack| pack.section(&id)) else {
+            return visit.refuse(&standing, &Fault::not_found("table"));
+        };
+        match standing.may_read_section(&visit.caller, section) {
+            Ok(()) => {
+                html(StatusCode::OK, pages::section(&visit.view(&standing, &found), section, stale))
+            }
+            Err(fault) => visit.refuse(&standing, &fault),
+        }
+    })
+    .await
 }
 
 async fn note(
@@ -185,17 +196,20 @@ async fn note(
     visit: Visit,
     Query(about): Query<About>,
 ) -> Response {
-    if let Err(fault) = standing.may_note(&visit.caller) {
-        return visit.refuse(&standing, &fault);
-    }
-    let asked = Asked {
-        about: about.about,
-        section: about.section,
-        retry_key: fresh_key(),
-        ..Asked::default()
-    };
-    let found = standing.found();
-    html(StatusCode::OK, pages::note(&visit.view(&standing, &found), &asked, false, None))
+    shown(move || {
+        if let Err(fault) = standing.may_note(&visit.caller) {
+            return visit.refuse(&standing, &fault);
+        }
+        let asked = Asked {
+            about: about.about,
+            section: about.section,
+            retry_key: fresh_key(),
+            ..Asked::default()
+        };
+        let found = standing.found();
+        html(StatusCode::OK, pages::note(&visit.view(&standing, &found), &asked, false, None))
+    })
+    .await
 }
 
 async fn paper(
