@@ -471,6 +471,18 @@ fn notes_and_punches_are_taken_from_those_who_may_and_once() {
             reply.text()
         );
     }
+    // A kiosk's key punches, and opens neither the pack nor what others wrote.
+    for path in ["/planb/entries", "/planb/section/contacts", "/planb/file/0"] {
+        assert_eq!(running.get(path, &kiosk).status, 403, "{path}");
+    }
+    // The relay does not lead into the box.
+    for port in [running.planb.port(), running.http.unwrap().port()] {
+        let body = json!({"host": "127.0.0.1", "port": port, "payload_b64": ""}).to_string();
+        let sent = ask(running.planb, "POST", "/tcp/send", &key, &body).unwrap();
+        assert_eq!((sent.status, sent.json()["error"].as_str()), (400, Some("invalid_target")));
+    }
+    let unknown = running.get("/nothing/here", &[]);
+    assert_eq!((unknown.status, unknown.json()["error"].as_str()), (404, Some("not_found")));
     let twice = [("x-api-key", key[0].1), ("idempotency-key", "k-1")];
     let (first, second) =
         (running.enter(&twice, &note("once")), running.enter(&twice, &note("once")));

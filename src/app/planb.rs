@@ -147,7 +147,7 @@ impl PlanB {
         let (front, front_document) = split(pages(), VERSION);
         Ok(Doors {
             main: self.door(front.merge(routes::away()), Spelling::of(&front_document))?,
-            planb: Some(self.door(own, Spelling::of(&own_document))?),
+            planb: Some(self.door(own.merge(routes::unknown()), Spelling::of(&own_document))?),
         })
     }
 

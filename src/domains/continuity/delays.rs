@@ -2,7 +2,8 @@
 //!
 //! A right key is answered at once whatever others at its address tried: programs of one machine share
 //! an address. Nothing blocks meanwhile; who waits is counted, per address and in all, and whoever comes
-//! when too many wait is told to come back.
+//! when too many wait is told to come back. That one is told at once:
+//! waiting is what there is too much of, and to learn sooner that one key of 2^256 is wrong helps nobody.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,5 +1,7 @@
 //! What stands in for the main program: the pack to read, the outbox to write, and who may do which.
 
+mod pace;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use crate::base::caller::{Caller, Door, Right, Who};
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
+use pace::Paces;
 
 /// The longest note, characters.
 pub const TEXT_MAX: usize = 2_000;
@@ -47,6 +50,7 @@ pub struct Standing(Arc<Inside>);
 struct Inside {
     ground: Ground,
     since: Moment,
+    paces: Paces,
 }
 
 /// What a note says.
@@ -132,7 +136,7 @@ impl Standing {
     /// Begins to stand in, now.
     pub fn on(ground: Ground) -> Self {
         let since = ground.clock.now();
-        Self(Arc::new(Inside { ground, since }))
+        Self(Arc::new(Inside { ground, since, paces: Paces::default() }))
     }
 
     /// What it stands on.
@@ -270,7 +274,7 @@ impl Standing {
     ///
     /// # Errors
     /// `unauthenticated`, `right_missing`, `entry_kind_unknown`, `text_missing`, `text_too_long`,
-    /// `person_unknown`, `validation`, and what the outbox says.
+    /// `person_unknown`, `validation`, `entries_too_fast` (429), and what the outbox says.
     pub fn enter(&self, caller: &Caller, kind: &str, body: Value) -> Result<Entry, Fault> {
         let body = match kind {
             "note" => self.note(caller, &body)?,
@@ -283,9 +287,11 @@ impl Standing {
                 ));
             }
         };
+        let by = author(caller);
+        self.0.paces.take(&by, self.0.ground.clock.since_boot())?;
         let entry = self.0.ground.outbox.append(Draft {
             kind: kind.to_owned(),
-            by: author(caller),
+            by,
             body,
             retry_key: caller.retry_key.clone(),
         })?;

@@ -104,7 +104,8 @@ impl Reach {
                 "A host and a port from 1 to 65535 are needed.",
             ));
         }
-        let near = is_localhost(host) || literal(host).is_some_and(|a| a.to_canonical().is_loopback());
+        let near =
+            is_localhost(host) || literal(host).is_some_and(|a| a.to_canonical().is_loopback());
         if near && self.is_own(port) {
             return Err(own_door());
         }
@@ -151,7 +152,10 @@ impl Peer {
 }
 
 fn own_door() -> Fault {
-    Fault::invalid("invalid_target", "The box itself answers there: the relay does not lead into it.")
+    Fault::invalid(
+        "invalid_target",
+        "The box itself answers there: the relay does not lead into it.",
+    )
 }
 
 /// An address of the settings; one that is none is told, since the echo will not listen there.
@@ -256,7 +260,13 @@ mod tests {
         let reach = reach();
         reach.own_ports(vec![8080, 5055]);
         for host in [
-            "127.0.0.1", "127.9.9.9", "localhost", "LOCALHOST", "::1", "[::1]", "::ffff:127.0.0.1",
+            "127.0.0.1",
+            "127.9.9.9",
+            "localhost",
+            "LOCALHOST",
+            "::1",
+            "[::1]",
+            "::ffff:127.0.0.1",
             "[::ffff:7f00:1]",
         ] {
             for port in [8080, 5055] {

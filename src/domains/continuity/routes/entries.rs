@@ -10,8 +10,9 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::no_good_key;
 use super::visit::{Visit, html, html_of};
-use crate::base::caller::Caller;
+use crate::base::caller::{Caller, Who};
 use crate::base::fault::Fault;
 use crate::domains::continuity::outbox::{ENTRY_MAX, Entry};
 use crate::domains::continuity::pages::{self, Asked, Lang, Notice};
@@ -221,6 +222,9 @@ fn answer(entry: &Entry) -> EntryAnswer {
 #[utoipa::path(get, path = "/planb/state", tag = "planb", responses((status = 200, body = Object),
     (status = 401, description = "`unauthenticated`")))]
 async fn planb_state(State(standing): State<Standing>, Asker(caller): Asker) -> Answer<Value> {
+    if caller.who == Who::Nobody && caller.refusal.is_none() {
+        return Err(no_good_key().into());
+    }
     caller.signed_in()?;
     run(move || {
         let ground = standing.ground();

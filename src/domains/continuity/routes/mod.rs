@@ -17,10 +17,10 @@ use utoipa_axum::routes;
 
 use super::Continuity;
 use crate::base::caller::{Caller, Who};
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 use crate::web::recognition::Recognised;
 use crate::web::{Json, Peer, WebFault, limits};
-pub use pages::{away, marked, returned, standing_routes};
+pub use pages::{away, marked, returned, standing_routes, unknown};
 use shapes::PlanbHealth;
 pub use visit::recognise_all;
 
@@ -28,6 +28,8 @@ pub use visit::recognise_all;
 pub const TERSE: &[&str] = &["status", "role", "token", "crypto", "packet", "tcp", "ping"];
 /// The header of the key (plan-b.md §1.1).
 const KEY_HEADER: &str = "x-api-key";
+/// What whoever shows no good key is told.
+const NO_GOOD_KEY: &str = "The key in X-API-Key is missing or not valid.";
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
 /// What a body may have besides its message: names of members, other data.
@@ -79,7 +81,8 @@ async fn let_in(State(desk): State<Continuity>, request: Request, next: Next) ->
     if known.is_some_and(|caller| caller.who != Who::Nobody) || (known.is_none() && peer.console) {
         return next.run(request).await;
     }
-    let refused = known.map_or_else(Fault::unauthenticated, Caller::unauthenticated);
+    let refused =
+        known.and_then(|caller| caller.refusal.clone()).map_or_else(no_good_key, Fault::from);
     let guessed = request.headers().contains_key(KEY_HEADER);
     drop(request);
     let fault = if guessed { refuse_late(&desk, peer, refused).await } else { refused };
@@ -97,6 +100,11 @@ async fn refuse_late(desk: &Continuity, peer: Peer, refused: Fault) -> Fault {
 
 fn peer_of(request: &Request) -> Peer {
     request.extensions().get::<Peer>().copied().unwrap_or_default()
+}
+
+/// What is said of a key to whoever shows none, or none that is good.
+fn no_good_key() -> Fault {
+    Fault::new(Kind::Unauthenticated, "unauthenticated", NO_GOOD_KEY)
 }
 
 fn loopback_only() -> Fault {

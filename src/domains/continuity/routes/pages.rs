@@ -23,8 +23,9 @@ use crate::base::fault::Fault;
 use crate::domains::continuity::pack::PaperEntry;
 use crate::domains::continuity::pages::{self, Asked, encoded};
 use crate::domains::continuity::standing::Standing;
+use crate::web::fault::{FaultBody, FaultDetail};
 use crate::web::pages::wants_html;
-use crate::web::{Path, Query, Urlencoded, WebFault, limits, run};
+use crate::web::{Json, Path, Query, Urlencoded, WebFault, limits, run, trace};
 
 /// Tells programs and pages that Plan B answers, and not the main program.
 const MODE: HeaderName = HeaderName::from_static("x-ilot-mode");
@@ -118,6 +119,23 @@ async fn too_late(method: Method, headers: HeaderMap) -> Response {
     WebFault::from(Fault::conflict("planb_over", words)).into_response()
 }
 
+/// What Plan B's own address answers to paths that it has not: with the code as the word of the fault, as
+/// the seed's clients read it.
+pub fn unknown() -> Router {
+    Router::new().route("/", any(not_here)).route("/{*rest}", any(not_here))
+}
+
+async fn not_here() -> Response {
+    let fault = Fault::not_found("address");
+    let body = FaultBody {
+        error: fault.code.to_owned(),
+        detail: FaultDetail::Message(fault.message),
+        code: fault.code.to_owned(),
+        request_id: trace::id(),
+    };
+    (StatusCode::NOT_FOUND, Json(body)).into_response()
+}
+
 /// Says in every answer that it is Plan B's.
 pub fn marked(router: Router) -> Router {
     router.layer(middleware::from_fn(|request: Request, next: Next| async move {
@@ -136,10 +154,18 @@ async fn elsewhere(method: Method, headers: HeaderMap) -> Response {
     WebFault::from(fault.retry_after(LOOK_AGAIN)).into_response()
 }
 
+/// A page that is made on a thread that may wait: it looks at the pack's files.
+async fn shown(page: impl FnOnce() -> Response + Send + 'static) -> Response {
+    run(move || Ok(page())).await.unwrap_or_else(IntoResponse::into_response)
+}
+
 async fn overview(State(standing): State<Standing>, visit: Visit) -> Response {
-    let found = standing.found();
-    let asked = Asked { retry_key: fresh_key(), ..Asked::default() };
-    html(StatusCode::OK, pages::overview(&visit.view(&standing, &found), &asked, None))
+    shown(move || {
+        let found = standing.found();
+        let asked = Asked { retry_key: fresh_key(), ..Asked::default() };
+        html(StatusCode::OK, pages::overview(&visit.view(&standing, &found), &asked, None))
+    })
+    .await
 }
 
 async fn section(
@@ -147,19 +173,22 @@ async fn section(
     visit: Visit,
     Path(id): Path<String>,
 ) -> Response {
-    if let Err(fault) = standing.may_read(&visit.caller) {
-        return visit.refuse(&standing, &fault);
-    }
-    let found = standing.found();
-    let Some((section, stale)) = found.pack.as_ref().and_then(|pack| pack.section(&id)) else {
-        return visit.refuse(&standing, &Fault::not_found("table"));
-    };
-    match standing.may_read_section(&visit.caller, section) {
-        Ok(()) => {
-            html(StatusCode::OK, pages::section(&visit.view(&standing, &found), section, stale))
+    shown(move || {
+        if let Err(fault) = standing.may_read(&visit.caller) {
+            return visit.refuse(&standing, &fault);
         }
-        Err(fault) => visit.refuse(&standing, &fault),
-    }
+        let found = standing.found();
+        let Some((section, stale)) = found.pack.as_ref().and_then(|pack| pack.section(&id)) else {
+            return visit.refuse(&standing, &Fault::not_found("table"));
+        };
+        match standing.may_read_section(&visit.caller, section) {
+            Ok(()) => {
+                html(StatusCode::OK, pages::section(&visit.view(&standing, &found), section, stale))
+            }
+            Err(fault) => visit.refuse(&standing, &fault),
+        }
+    })
+    .await
 }
 
 async fn note(
@@ -167,17 +196,20 @@ async fn note(
     visit: Visit,
     Query(about): Query<About>,
 ) -> Response {
-    if let Err(fault) = standing.may_note(&visit.caller) {
-        return visit.refuse(&standing, &fault);
-    }
-    let asked = Asked {
-        about: about.about,
-        section: about.section,
-        retry_key: fresh_key(),
-        ..Asked::default()
-    };
-    let found = standing.found();
-    html(StatusCode::OK, pages::note(&visit.view(&standing, &found), &asked, false, None))
+    shown(move || {
+        if let Err(fault) = standing.may_note(&visit.caller) {
+            return visit.refuse(&standing, &fault);
+        }
+        let asked = Asked {
+            about: about.about,
+            section: about.section,
+            retry_key: fresh_key(),
+            ..Asked::default()
+        };
+        let found = standing.found();
+        html(StatusCode::OK, pages::note(&visit.view(&standing, &found), &asked, false, None))
+    })
+    .await
 }
 
 async fn paper(

@@ -16,7 +16,7 @@ use crate::domains::continuity::pages::{Lang, View, fault_page};
 use crate::domains::continuity::people::SESSION;
 use crate::domains::continuity::standing::Standing;
 use crate::web::recognition::Recognised;
-use crate::web::{Asker, Peer, WebFault};
+use crate::web::{Asker, Peer, WebFault, run};
 
 /// The cookie of a sign-in at Plan B.
 const SESSION_COOKIE: &str = "planb_session";
@@ -179,17 +179,19 @@ pub fn recognise_all(standing: &Standing, request: &Request) -> Option<Recognise
     if header(KEY_HEADER).is_some() && request.uri().path().starts_with("/planb") {
         return Some(late(standing, nobody, None));
     }
-    let caller = ground.people.by_cookie(nobody, session_word(request.headers())?)?;
-    Some(Box::pin(std::future::ready(Ok(caller))))
+    let word = session_word(request.headers())?.to_owned();
+    let people = ground.people.clone();
+    // It looks at the pack's file, or the key's: a disk that is slow must not keep others waiting.
+    Some(Box::pin(run(move || Ok(people.by_cookie(nobody.clone(), &word).unwrap_or(nobody)))))
 }
 
 fn late(standing: &Standing, nobody: Caller, fault: Option<Fault>) -> Recognised {
     let desk = standing.ground().desk.clone();
     Box::pin(async move {
         desk.wrong_key(nobody.address)?.wait().await;
-        let refusal =
-            fault.map(|fault| Refusal { code: fault.code, message: fault.message.into() });
-        Ok(Caller { refusal, ..nobody })
+        let fault = fault.unwrap_or_else(super::no_good_key);
+        let refusal = Refusal { code: fault.code, message: fault.message.into() };
+        Ok(Caller { refusal: Some(refusal), ..nobody })
     })
 }
 
