@@ -395,7 +395,7 @@ fn pages_are_read_in_both_languages_by_those_who_may_and_hold_no_markup_of_the_p
     let running = site.start(&[]);
     let french = running.page("/planb/section/missions", &[("accept-language", "fr")]).text();
     assert!(french.contains("lang=\"fr\"") && french.contains("Titre missions"), "{french}");
-    assert!(french.contains("est absent depuis") && french.contains("Ce plan est celui de"));
+    assert!(french.contains("est absent depuis") && french.contains("Ce dossier est celui de"));
     assert!(french.contains("Lyon &lt;b&gt;&amp;") && !french.contains("<b>&"));
     let english = running.page("/planb?lang=en", &[("accept-language", "fr")]).text();
     assert!(english.contains("has been away since") && english.contains("This plan is as of"));

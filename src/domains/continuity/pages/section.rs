@@ -44,7 +44,9 @@ pub(super) fn table(
         h.say("caption", &[("class", "hidden")], view.lang.of(&section.title));
         h.el("thead", &[], |h| {
             h.el("tr", &[], |h| {
-                for column in &section.columns {
+                for (_, column) in
+                    section.columns.iter().enumerate().filter(|(n, _)| said(section, *n))
+                {
                     h.say("th", &[("scope", "col")], view.lang.of(column));
                 }
                 if notes {
@@ -74,9 +76,19 @@ pub(super) fn table(
     }
 }
 
+/// Whether any row says something in that column; one where none does is not shown.
+fn said(section: &Section, column: usize) -> bool {
+    section.rows.iter().any(|row| match row.cells.get(column) {
+        None => false,
+        Some(Cell::Text(text)) => !text.trim().is_empty(),
+        Some(Cell::Words(words)) => !(words.fr.is_empty() && words.en.is_empty()),
+        Some(Cell::At(_) | Cell::File { .. }) => true,
+    })
+}
+
 fn cells(view: &View<'_>, h: &mut Html, section: &Section, row: &Row) {
     let no_head = Words::default();
-    for (place, cell) in row.cells.iter().enumerate() {
+    for (place, cell) in row.cells.iter().enumerate().filter(|(n, _)| said(section, *n)) {
         let head = view.lang.of(section.columns.get(place).unwrap_or(&no_head));
         let short = match cell {
             Cell::Text(text) => text.chars().count() <= SHORT,
@@ -118,7 +130,8 @@ fn note_link(view: &View<'_>, h: &mut Html, section: &Section, row: &Row) {
     let to = format!("/planb/note?section={}&about={}", encoded(&section.id), encoded(&row.key));
     let about = row_name(view, row);
     h.el("td", &[("class", "act screen")], |h| {
-        let label = format!("{} : {about}", view.pick("Noter un changement", "Note a change"));
+        let label =
+            format!("{}{}{about}", view.pick("Noter un changement", "Note a change"), view.colon());
         h.say("a", &[("href", &view.to(&to)), ("aria-label", &label)], view.pick("Noter", "Note"));
     });
 }

@@ -32,9 +32,6 @@ const PLANB: HeaderValue = HeaderValue::from_static("planb");
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A form without files is no longer than this, bytes.
 const FORM_MAX: usize = 64 * 1024;
-/// Types that a browser shows by itself without running anything in them.
-const SHOWN: [&str; 5] = ["application/pdf", "image/jpeg", "image/png", "image/webp", "text/plain"];
-
 /// What a note is about.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -185,8 +182,7 @@ async fn paper(
 }
 
 fn sent(entry: &PaperEntry, file: File) -> Response {
-    let essence = entry.media_type.split(';').next().unwrap_or_default().trim();
-    let shown = SHOWN.contains(&essence);
+    let shown = pages::is_shown(&entry.media_type);
     let kind = if shown { entry.media_type.as_str() } else { "application/octet-stream" };
     let how = if shown { "inline" } else { "attachment" };
     let how = format!("{how}; filename*=UTF-8''{}", encoded(&entry.name));
