@@ -1,18 +1,13 @@
-//! The first page: what to do now, whom to call, what there is to read, what to write down.
+//! The first page: what to do now, what there is to read, what to write down.
 
 use super::acts::{Asked, note_form, punch_form, rows_of_entries};
 use super::html::Html;
 use super::layout::{Notice, View};
-use super::section::table;
 use super::words::{Lang, of_fault};
 use crate::domains::continuity::pack::{Pack, PaperEntry};
 
 /// Entries that the first page shows.
 const LATEST: usize = 5;
-/// Rows of the contacts that the first page shows.
-const CONTACTS: usize = 12;
-/// The table that comes first of all.
-const CONTACTS_ID: &str = "contacts";
 const KIB: u64 = 1024;
 
 /// The first page.
@@ -25,12 +20,13 @@ pub fn overview(view: &View<'_>, asked: &Asked, notice: Option<&Notice<'_>>) -> 
             return;
         }
         h.el("div", &[("class", "two")], |h| {
-            h.el("div", &[], |h| contacts(view, h));
+            h.el("div", &[], |h| {
+                tables(view, h);
+                papers(view, h);
+                left_out(view, h);
+            });
             h.el("div", &[], |h| write(view, asked, h));
         });
-        tables(view, h);
-        papers(view, h);
-        left_out(view, h);
     })
 }
 
@@ -104,14 +100,6 @@ fn closed(view: &View<'_>, h: &mut Html) {
             h.say("a", &[("class", "button"), ("href", &to)], view.pick("Se connecter", "Sign in"));
         });
     });
-}
-
-fn contacts(view: &View<'_>, h: &mut Html) {
-    let sections = view.sections();
-    let found = sections.iter().find(|(section, _)| section.id == CONTACTS_ID);
-    let Some((section, stale)) = found else { return };
-    h.say("h2", &[], view.lang.of(&section.title));
-    table(view, h, section, *stale, Some(CONTACTS));
 }
 
 fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {

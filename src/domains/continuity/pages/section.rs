@@ -11,18 +11,12 @@ const SHORT: usize = 12;
 /// The page of a table.
 pub fn section(view: &View<'_>, section: &Section, stale: Option<Moment>) -> String {
     view.page(view.lang.of(&section.title), None, |h| {
-        table(view, h, section, stale, None);
+        table(view, h, section, stale);
     })
 }
 
-/// The table itself; with `most`, its first rows and the way to the others.
-pub(super) fn table(
-    view: &View<'_>,
-    h: &mut Html,
-    section: &Section,
-    stale: Option<Moment>,
-    most: Option<usize>,
-) {
+/// The table itself.
+fn table(view: &View<'_>, h: &mut Html, section: &Section, stale: Option<Moment>) {
     if let Some(since) = stale {
         let words = match view.lang {
             super::Lang::Fr => {
@@ -39,7 +33,6 @@ pub(super) fn table(
         return;
     }
     let notes = section.notes && view.may_note();
-    let shown = most.unwrap_or(section.rows.len()).min(section.rows.len());
     h.el("table", &[], |h| {
         h.say("caption", &[("class", "hidden")], view.lang.of(&section.title));
         h.el("thead", &[], |h| {
@@ -57,7 +50,7 @@ pub(super) fn table(
             });
         });
         h.el("tbody", &[], |h| {
-            for row in section.rows.iter().take(shown) {
+            for row in &section.rows {
                 h.el("tr", &[], |h| {
                     cells(view, h, section, row);
                     if notes {
@@ -67,13 +60,6 @@ pub(super) fn table(
             }
         });
     });
-    if shown < section.rows.len() {
-        h.el("p", &[("class", "screen")], |h| {
-            let to = view.to(&format!("/planb/section/{}", section.id));
-            let rest = section.rows.len() - shown;
-            h.link(&to, &format!("{} ({rest})", view.pick("Voir la suite", "See the rest")));
-        });
-    }
 }
 
 /// Whether any row says something in that column; one where none does is not shown.
