@@ -505,10 +505,18 @@ fn notes_and_punches_are_taken_from_those_who_may_and_once() {
     assert!(refused.text().contains("aria-invalid=\"true\" aria-describedby=\"fault\" autofocus"));
     let refused = running.form("/planb/entries", &anna, "kind=punch&person=&direction=in");
     assert!(refused.status == 422 && refused.text().contains("Choisissez une personne"));
+    // The same punch again is asked for first, and taken once that is confirmed.
+    let again = format!("kind=punch&person={ANNA}&direction=in&retry_key=again-1");
+    let asked = running.form("/planb/entries", &anna, &again);
+    assert_eq!(asked.status, 409, "{}", asked.text());
+    assert!(asked.text().contains("Anna Petit est déjà pointé(e) (entrée) à"), "{}", asked.text());
+    assert!(asked.text().contains("name=\"again\" value=\"1\""));
+    assert_eq!(running.form("/planb/entries", &anna, &format!("{again}&again=1")).status, 303);
     let foreign = [anna[0], ("origin", "https://evil.example")];
     assert_eq!(running.form("/planb/entries", &foreign, "kind=note&text=x").status, 403);
     let listed = running.get("/planb/entries", &anna).json();
-    assert_eq!(listed["items"][0]["body"]["text"], "Par formulaire");
+    assert_eq!(listed["items"][0]["kind"], "punch");
+    assert_eq!(listed["items"][1]["body"]["text"], "Par formulaire");
     assert_eq!(listed["items"][0]["by"], "anna");
 }
 
