@@ -395,7 +395,7 @@ fn pages_are_read_in_both_languages_by_those_who_may_and_hold_no_markup_of_the_p
     let running = site.start(&[]);
     let french = running.page("/planb/section/missions", &[("accept-language", "fr")]).text();
     assert!(french.contains("lang=\"fr\"") && french.contains("Titre missions"), "{french}");
-    assert!(french.contains("est absent depuis") && french.contains("Ce plan est celui de"));
+    assert!(french.contains("est absent depuis") && french.contains("Ce dossier est celui de"));
     assert!(french.contains("Lyon &lt;b&gt;&amp;") && !french.contains("<b>&"));
     let english = running.page("/planb?lang=en", &[("accept-language", "fr")]).text();
     assert!(english.contains("has been away since") && english.contains("This plan is as of"));
@@ -403,7 +403,8 @@ fn pages_are_read_in_both_languages_by_those_who_may_and_hold_no_markup_of_the_p
         english.contains("href=\"/planb/section/missions?lang=en\""),
         "links keep the language"
     );
-    assert!(english.contains("href=\"tel:0612345678\""));
+    let contacts = running.page("/planb/section/contacts", &[]).text();
+    assert!(contacts.contains("href=\"tel:0612345678\""));
     // At the box everything may be read; who signs in reads what they may.
     assert_eq!(running.page("/planb/section/money", &[]).status, 200);
     let cookie = running.sign_in();
@@ -516,10 +517,18 @@ fn notes_and_punches_are_taken_from_those_who_may_and_once() {
     assert!(refused.text().contains("aria-invalid=\"true\" aria-describedby=\"fault\" autofocus"));
     let refused = running.form("/planb/entries", &anna, "kind=punch&person=&direction=in");
     assert!(refused.status == 422 && refused.text().contains("Choisissez une personne"));
+    // The same punch again is asked for first, and taken once that is confirmed.
+    let again = format!("kind=punch&person={ANNA}&direction=in&retry_key=again-1");
+    let asked = running.form("/planb/entries", &anna, &again);
+    assert_eq!(asked.status, 409, "{}", asked.text());
+    assert!(asked.text().contains("Anna Petit est déjà pointé(e) (entrée) à"), "{}", asked.text());
+    assert!(asked.text().contains("name=\"again\" value=\"1\""));
+    assert_eq!(running.form("/planb/entries", &anna, &format!("{again}&again=1")).status, 303);
     let foreign = [anna[0], ("origin", "https://evil.example")];
     assert_eq!(running.form("/planb/entries", &foreign, "kind=note&text=x").status, 403);
     let listed = running.get("/planb/entries", &anna).json();
-    assert_eq!(listed["items"][0]["body"]["text"], "Par formulaire");
+    assert_eq!(listed["items"][0]["kind"], "punch");
+    assert_eq!(listed["items"][1]["body"]["text"], "Par formulaire");
     assert_eq!(listed["items"][0]["by"], "anna");
 }
 

@@ -41,13 +41,13 @@ pub(super) fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Result<Zeroizing<Vec<u8>>, Fault>,
 ) -> Result<Zeroizing<Vec<u8>>, Fault> {
-    let unread = |e: io::Error| {
-        Fault::broken("reading a key of Plan B", format!("{}: {e}", path.display()))
-    };
+    let unread =
+        |e: io::Error| Fault::broken("reading a key of Plan B", format!("{}: {e}", path.display()));
     if let Some(bytes) = read(path).map_err(unread)? {
         return Ok(bytes);
     }
     let bytes = make()?;
-    write_private(path, &bytes).map_err(|e| unwritten(&format!("writing {}", path.display()), e))?;
+    write_private(path, &bytes)
+        .map_err(|e| unwritten(&format!("writing {}", path.display()), e))?;
     Ok(bytes)
 }

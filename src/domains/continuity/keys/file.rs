@@ -198,8 +198,7 @@ impl FileKeys {
                 Duration::from_secs(1),
             )
         })?;
-        write_private(&path, line.as_bytes())
-            .map_err(|e| unwritten("backing Plan B's key up", e))
+        write_private(&path, line.as_bytes()).map_err(|e| unwritten("backing Plan B's key up", e))
     }
 
     fn backups(&self) -> io::Result<Vec<Backup>> {

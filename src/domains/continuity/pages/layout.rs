@@ -6,8 +6,11 @@ use super::words::{Lang, of_fault};
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
+use crate::base::id::Id;
+use crate::domains::continuity::outbox::Author;
 use crate::domains::continuity::pack::part::Section;
 use crate::domains::continuity::pack::{Found, Pack};
+use crate::domains::continuity::people::KEY_NAME;
 use crate::domains::continuity::standing::Standing;
 
 /// From so many minutes on, a plan is old, and the banner says so louder.
@@ -58,6 +61,11 @@ impl<'a> View<'a> {
         self.zone().time(at, self.standing.now(), self.lang)
     }
 
+    /// A moment with its whole date, for paper, which is read on other days.
+    fn full_time(&self, at: Moment) -> String {
+        self.zone().full(at, self.lang)
+    }
+
     /// An address of these pages, with the language when it was asked for.
     pub(super) fn to(&self, path: &str) -> String {
         if !self.lang_asked {
@@ -82,6 +90,50 @@ impl<'a> View<'a> {
 
     pub(super) fn may_note(&self) -> bool {
         self.standing.may_note(self.caller).is_ok()
+    }
+
+    /// What stands between a name and what is said of it.
+    pub(super) fn colon(&self) -> &'static str {
+        self.lang.pick("\u{a0}: ", ": ")
+    }
+
+    /// How somebody who wrote an entry is called.
+    pub(super) fn author(&self, by: &Author) -> String {
+        if let Some(id) = by.user {
+            return self.person(id).unwrap_or_else(|| by.name.clone());
+        }
+        if by.door.is_none() && by.name == KEY_NAME {
+            return self.program().to_owned();
+        }
+        by.name.clone()
+    }
+
+    fn person(&self, id: Id) -> Option<String> {
+        let person = self.pack()?.people().find(|person| person.id == id)?;
+        Some(person.display_name.clone()).filter(|name| !name.is_empty())
+    }
+
+    fn program(&self) -> &'static str {
+        self.lang.pick("un programme (clé du Plan B)", "a program (Plan B’s key)")
+    }
+
+    /// Who asks, as a page names it.
+    fn caller_name(&self) -> String {
+        let name = self.caller.name();
+        match &self.caller.who {
+            Who::User { id, .. } => self.person(*id).unwrap_or_else(|| name.to_owned()),
+            Who::Machine { id, .. } if *id == Id::ZERO && name == KEY_NAME => {
+                self.program().to_owned()
+            }
+            _ => name.to_owned(),
+        }
+    }
+
+    /// The file of Plan B's key, by its folder's name.
+    pub(super) fn key_file(&self) -> String {
+        let file = self.standing.ground().desk.place().api_key();
+        let parts: Vec<_> = file.iter().map(|part| part.to_string_lossy()).collect();
+        parts.get(parts.len().saturating_sub(2)..).unwrap_or_default().join("/")
     }
 
     /// The whole page.
@@ -137,6 +189,7 @@ impl<'a> View<'a> {
             h.el("span", &[("class", "who")], |h| self.who(h));
         });
         let since = self.time(self.standing.since());
+        let printed = self.full_time(self.standing.now());
         let drill = self.standing.is_drill();
         h.el(
             "div",
@@ -145,13 +198,21 @@ impl<'a> View<'a> {
                 h.el("p", &[], |h| {
                     let word = if drill { self.pick("Exercice", "Drill") } else { "Plan B" };
                     h.say("strong", &[], word);
-                    h.text(self.pick(" : ", ": "));
+                    h.text(self.pick("\u{a0}: ", ": "));
                     h.text(&match self.lang {
                         Lang::Fr => format!("le programme principal est absent depuis {since}."),
                         Lang::En => format!("the main program has been away since {since}."),
                     });
                 });
                 self.age(h);
+                h.say(
+                    "p",
+                    &[("class", "paper")],
+                    &match self.lang {
+                        Lang::Fr => format!("Page imprimée le {printed}."),
+                        Lang::En => format!("Page printed on {printed}."),
+                    },
+                );
                 h.say(
                     "p",
                     &[
@@ -161,7 +222,7 @@ impl<'a> View<'a> {
                         (
                             "data-text",
                             self.pick(
-                                "Le programme principal est revenu : continuer là-bas.",
+                                "Le programme principal est revenu\u{a0}: y retourner.",
                                 "The main program is back: go on there.",
                             ),
                         ),
@@ -178,7 +239,7 @@ impl<'a> View<'a> {
                 "p",
                 &[("class", "old")],
                 self.pick(
-                    "Aucun plan n’est sur cette machine.",
+                    "Aucun dossier n’est sur cette machine.",
                     "There is no plan on this machine.",
                 ),
             );
@@ -187,18 +248,26 @@ impl<'a> View<'a> {
         let minutes = self.standing.now().since(pack.made_at()).as_millis() / MINUTE_MS;
         let minutes = u64::try_from(minutes).unwrap_or(u64::MAX);
         let (at, old) = (self.time(pack.made_at()), age(minutes, self.lang));
-        let class = if minutes >= OLD { "old" } else { "age" };
+        let class = if minutes >= OLD { "old screen" } else { "age screen" };
         h.el("p", &[("class", class)], |h| {
             h.text(&match self.lang {
-                Lang::Fr => format!("Ce plan est celui de {at}, il date de "),
+                Lang::Fr => format!("Ce dossier est celui de {at}, il date de "),
                 Lang::En => format!("This plan is as of {at}, "),
             });
             h.say("span", &[("id", "age"), ("data-minutes", &minutes.to_string())], &old);
             h.text(self.pick(".", " old."));
         });
+        h.say(
+            "p",
+            &[("class", "paper")],
+            &match self.lang {
+                Lang::Fr => format!("Dossier du {}.", self.full_time(pack.made_at())),
+                Lang::En => format!("Plan of {}.", self.full_time(pack.made_at())),
+            },
+        );
         if !pack.verified() {
             h.say("p", &[("class", "old")], self.pick(
-                "La signature de ce plan n’est pas celle de cette machine : à vérifier avant de s’y fier.",
+                "La signature de ce dossier n’est pas celle de cette machine\u{a0}: à vérifier avant de s’y fier.",
                 "This machine did not sign this plan: check it before you rely on it.",
             ));
         }
@@ -207,7 +276,7 @@ impl<'a> View<'a> {
                 "p",
                 &[("class", "old")],
                 self.pick(
-                    "Le plan le plus récent est abîmé ; celui-ci est le précédent.",
+                    "Le dossier le plus récent est abîmé\u{a0}; celui-ci est le précédent.",
                     "The newest plan is damaged; this is the one before it.",
                 ),
             );
@@ -227,7 +296,7 @@ impl<'a> View<'a> {
             },
         );
         if self.signed_in() {
-            h.say("span", &[("class", "name")], self.caller.name());
+            h.say("span", &[("class", "name")], &self.caller_name());
             h.el("form", &[("method", "post"), ("action", &self.to("/planb/sign-out"))], |h| {
                 h.say("button", &[("class", "plain")], self.pick("Se déconnecter", "Sign out"));
             });
@@ -251,7 +320,7 @@ impl<'a> View<'a> {
         for (section, _) in self.sections() {
             tab(&format!("/planb/section/{}", section.id), self.lang.of(&section.title));
         }
-        tab("/planb/entries", self.pick("Noté", "Noted"));
+        tab("/planb/entries", self.pick("Notes", "Notes"));
     }
 
     fn notice(&self, h: &mut Html, notice: &Notice<'_>) {
@@ -272,9 +341,12 @@ impl<'a> View<'a> {
     fn foot(&self, h: &mut Html) {
         let node = self.standing.ground().desk.node();
         let node = node.ok().map(|node| node.name().chars().take(12).collect::<String>());
-        let generation = self.pack().map_or(0, Pack::generation);
+        let generation = self.pack().map(Pack::generation);
         h.el("p", &[], |h| {
-            h.text(&format!("ilot · {} {}", self.pick("plan n°", "plan no."), generation));
+            h.text("ilot");
+            if let Some(generation) = generation {
+                h.text(&format!(" · {} {generation}", self.pick("dossier n°", "plan no.")));
+            }
             if let Some(node) = node {
                 h.text(&format!(" · {} {node}", self.pick("machine", "machine")));
             }
@@ -304,13 +376,13 @@ pub fn too_late() -> String {
     for (lang, words, on) in [
         (
             Lang::Fr,
-            "Le programme principal est revenu pendant que vous écriviez : ceci n’a pas été gardé. \
+            "Le programme principal est revenu pendant que vous écriviez\u{a0}: rien ne dit ici si ceci a été gardé\u{a0}: voyez «\u{a0}Ce qui est revenu\u{a0}». \
              La touche Précédent de votre navigateur retrouve le texte.",
             "Continuer dans le programme principal",
         ),
         (
             Lang::En,
-            "The main program came back while you were writing: this was not kept. \
+            "The main program came back while you were writing, and it is not known here whether this was kept: see “What came back”. \
              Your browser’s Back button brings the text back.",
             "Go on in the main program",
         ),

@@ -8,10 +8,10 @@ mod section;
 mod times;
 mod words;
 
-pub use acts::{Asked, kept, note, sign_in};
+pub use acts::{Asked, REPEATED, kept, note, repeated, sign_in};
 pub use html::Html;
 pub use layout::{Notice, View, fault_page, too_late};
-pub use overview::overview;
+pub use overview::{essence, is_shown, is_text, overview};
 pub use section::{encoded, section};
 pub use times::Zone;
 pub use words::{Lang, of_fault};

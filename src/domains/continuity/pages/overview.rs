@@ -1,18 +1,13 @@
-//! The first page: what to do now, whom to call, what there is to read, what to write down.
+//! The first page: what to do now, what there is to read, what to write down.
 
 use super::acts::{Asked, note_form, punch_form, rows_of_entries};
 use super::html::Html;
 use super::layout::{Notice, View};
-use super::section::table;
-use super::words::of_fault;
+use super::words::{Lang, of_fault};
 use crate::domains::continuity::pack::{Pack, PaperEntry};
 
 /// Entries that the first page shows.
 const LATEST: usize = 5;
-/// Rows of the contacts that the first page shows.
-const CONTACTS: usize = 12;
-/// The table that comes first of all.
-const CONTACTS_ID: &str = "contacts";
 const KIB: u64 = 1024;
 
 /// The first page.
@@ -25,36 +20,45 @@ pub fn overview(view: &View<'_>, asked: &Asked, notice: Option<&Notice<'_>>) -> 
             return;
         }
         h.el("div", &[("class", "two")], |h| {
-            h.el("div", &[], |h| contacts(view, h));
+            h.el("div", &[], |h| {
+                tables(view, h);
+                papers(view, h);
+                left_out(view, h);
+            });
             h.el("div", &[], |h| write(view, asked, h));
         });
-        tables(view, h);
-        papers(view, h);
-        left_out(view, h);
     })
 }
 
 fn now(view: &View<'_>, h: &mut Html) {
     h.el("ol", &[("class", "steps")], |h| {
         let restart = view.pick(
-            "Rien à relancer : la machine relance elle-même le programme principal. Cette page restera là jusqu’à son retour.",
+            "Rien à relancer\u{a0}: la machine relance elle-même le programme principal. Cette page restera là jusqu’à son retour.",
             "Nothing to restart: the box restarts the main program by itself. This page stays until it is back.",
         );
         h.say("li", &[], restart);
         if view.pack().is_some() {
             h.say("li", &[], view.pick(
-                "Travaillez avec ce plan. Imprimez-le si la machine risque de s’arrêter.",
+                "Travaillez avec ce dossier. Imprimez-le si la machine risque de s’arrêter.",
                 "Work with this plan. Print it if the box may stop.",
             ));
         }
-        h.say("li", &[], view.pick(
-            "Notez ici chaque changement : tout sera repris, une fois et dans l’ordre, au retour du programme principal.",
+        let change = if view.may_note() || !view.signed_in() {
+            view.pick(
+            "Notez ici chaque changement\u{a0}: tout sera repris, une fois et dans l’ordre, au retour du programme principal.",
             "Note every change here: all of it is taken over, once and in order, when the main program is back.",
-        ));
+            )
+        } else {
+            view.pick(
+                "Pour faire noter un changement, adressez-vous à une personne de la planification.",
+                "To have a change noted, turn to somebody of the planning.",
+            )
+        };
+        h.say("li", &[], change);
         if view.pack().is_some_and(|pack| pack.doors().next().is_some()) {
             h.say("li", &[], view.pick(
-                "Les bornes continuent de pointer, il n’y a rien à y faire.",
-                "The kiosks go on taking punches; nothing to do there.",
+                "On peut continuer de pointer aux bornes.",
+                "Punches can go on at the kiosks.",
             ));
         }
         h.say("li", &[], view.pick(
@@ -64,16 +68,17 @@ fn now(view: &View<'_>, h: &mut Html) {
     });
     if view.pack().is_none() {
         h.el("div", &[("class", "card")], |h| {
-            h.say("h2", &[], view.pick("Aucun plan sur cette machine", "No plan on this machine"));
-            h.say("p", &[], view.pick(
-                "Le programme principal n’en a pas encore préparé, ou ses fichiers ne sont plus lisibles. Ce qui marche quand même : prendre des notes après connexion avec la clé Plan B (nom « planb », mot de passe : le contenu de planb/api_key.txt), et l’interface de chiffrement pour les programmes de cette machine.",
-                "The main program has not prepared one yet, or its files cannot be read any more. What works all the same: taking notes once signed in with Plan B’s key (name “planb”, password: what is in planb/api_key.txt), and the sealing interface for programs of this machine.",
-            ));
+            h.say("h2", &[], view.pick("Aucun dossier sur cette machine", "No plan on this machine"));
+            let file = view.key_file();
+            h.say("p", &[], &match view.lang {
+                Lang::Fr => format!("Le programme principal n’en a pas encore préparé, ou ses fichiers ne sont plus lisibles. Ce qui marche quand même\u{a0}: prendre des notes après connexion avec la clé du Plan B (nom «\u{a0}planb\u{a0}», mot de passe\u{a0}: le contenu de {file}), et l’interface de chiffrement pour les programmes de cette machine."),
+                Lang::En => format!("The main program has not prepared one yet, or its files cannot be read any more. What works all the same: taking notes once signed in with Plan B’s key (name “planb”, password: what is in {file}), and the sealing interface for programs of this machine."),
+            });
         });
     }
     for trouble in &view.found.troubles {
         h.el("p", &[("class", "notice warn")], |h| {
-            h.text(view.pick("Fichier du plan abîmé : ", "Damaged file of the plan: "));
+            h.text(view.pick("Fichier du dossier abîmé\u{a0}: ", "Damaged file of the plan: "));
             h.say("code", &[], &trouble.file.chars().take(24).collect::<String>());
         });
     }
@@ -85,9 +90,9 @@ fn now(view: &View<'_>, h: &mut Html) {
 /// Somebody at another machine who has not signed in.
 fn closed(view: &View<'_>, h: &mut Html) {
     h.el("div", &[("class", "card")], |h| {
-        h.say("h2", &[], view.pick("Connectez-vous pour lire le plan", "Sign in to read the plan"));
+        h.say("h2", &[], view.pick("Connectez-vous pour lire le dossier", "Sign in to read the plan"));
         h.say("p", &[], view.pick(
-            "Avec votre nom et votre mot de passe habituels. Sur la machine elle-même, le plan se lit sans connexion.",
+            "Avec votre nom et votre mot de passe habituels. Sur la machine elle-même, le dossier se lit sans connexion.",
             "With your usual name and password. At the box itself the plan can be read without signing in.",
         ));
         h.el("p", &[], |h| {
@@ -97,15 +102,12 @@ fn closed(view: &View<'_>, h: &mut Html) {
     });
 }
 
-fn contacts(view: &View<'_>, h: &mut Html) {
-    let sections = view.sections();
-    let found = sections.iter().find(|(section, _)| section.id == CONTACTS_ID);
-    let Some((section, stale)) = found else { return };
-    h.say("h2", &[], view.lang.of(&section.title));
-    table(view, h, section, *stale, Some(CONTACTS));
+fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
+    h.el("div", &[("class", "screen")], |h| forms(view, asked, h));
+    latest(view, h);
 }
 
-fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
+fn forms(view: &View<'_>, asked: &Asked, h: &mut Html) {
     h.say("h2", &[], view.pick("Noter un changement", "Note a change"));
     if view.may_note() {
         note_form(view, h, asked, None);
@@ -130,7 +132,10 @@ fn write(view: &View<'_>, asked: &Asked, h: &mut Html) {
         h.say("h2", &[], view.pick("Pointer", "Punch"));
         punch_form(view, h, &people, asked, None);
     }
-    let written = view.standing.ground().outbox.written();
+}
+
+fn latest(view: &View<'_>, h: &mut Html) {
+    let written = view.standing.entries(view.caller).unwrap_or_default().written;
     if !written.is_empty() {
         h.say("h2", &[], view.pick("Dernières notes", "Latest notes"));
         rows_of_entries(view, h, written.get(..LATEST.min(written.len())).unwrap_or_default());
@@ -148,7 +153,7 @@ fn tables(view: &View<'_>, h: &mut Html) {
     if sections.is_empty() {
         return;
     }
-    h.say("h2", &[], view.pick("Le plan", "The plan"));
+    h.say("h2", &[], view.pick("Le dossier", "The plan"));
     h.el("ul", &[("class", "tiles")], |h| {
         for (section, stale) in sections {
             h.el("li", &[], |h| {
@@ -185,11 +190,45 @@ fn papers(view: &View<'_>, h: &mut Html) {
     h.el("ul", &[("class", "papers")], |h| {
         for paper in pack.papers() {
             h.el("li", &[], |h| {
-                h.link(&format!("/planb/file/{}", paper.sha256), &paper.name);
+                h.el("span", &[], |h| {
+                    h.link(&format!("/planb/file/{}", paper.sha256), &paper.name);
+                    if !is_shown(&paper.media_type) {
+                        h.text(view.pick(" (téléchargement)", " (download)"));
+                    }
+                });
                 h.say("span", &[("class", "soft")], &size(view, paper));
             });
         }
     });
+}
+
+/// Types that a browser shows by itself without running anything in them; others are kept as files.
+const SHOWN: [&str; 4] = ["application/pdf", "image/jpeg", "image/png", "image/webp"];
+/// Types that are text, and shown as nothing more than that.
+const TEXTS: [&str; 8] = [
+    "text/plain",
+    "text/markdown",
+    "text/x-markdown",
+    "text/csv",
+    "text/x-log",
+    "application/json",
+    "application/x-ndjson",
+    "application/csv",
+];
+
+/// A media type without its parameters.
+pub fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}
+
+/// Whether a file of that media type is shown as plain text.
+pub fn is_text(media_type: &str) -> bool {
+    TEXTS.contains(&essence(media_type).as_str())
+}
+
+/// Whether a file of that media type is opened in its page.
+pub fn is_shown(media_type: &str) -> bool {
+    is_text(media_type) || SHOWN.contains(&essence(media_type).as_str())
 }
 
 fn size(view: &View<'_>, paper: &PaperEntry) -> String {
@@ -206,7 +245,7 @@ fn left_out(view: &View<'_>, h: &mut Html) {
     if out.is_empty() {
         return;
     }
-    h.say("h2", &[], view.pick("Pas dans ce plan", "Not in this plan"));
+    h.say("h2", &[], view.pick("Pas dans ce dossier", "Not in this plan"));
     h.el("ul", &[("class", "papers")], |h| {
         for one in out {
             h.el("li", &[], |h| {

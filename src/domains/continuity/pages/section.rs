@@ -11,18 +11,12 @@ const SHORT: usize = 12;
 /// The page of a table.
 pub fn section(view: &View<'_>, section: &Section, stale: Option<Moment>) -> String {
     view.page(view.lang.of(&section.title), None, |h| {
-        table(view, h, section, stale, None);
+        table(view, h, section, stale);
     })
 }
 
-/// The table itself; with `most`, its first rows and the way to the others.
-pub(super) fn table(
-    view: &View<'_>,
-    h: &mut Html,
-    section: &Section,
-    stale: Option<Moment>,
-    most: Option<usize>,
-) {
+/// The table itself.
+fn table(view: &View<'_>, h: &mut Html, section: &Section, stale: Option<Moment>) {
     if let Some(since) = stale {
         let words = match view.lang {
             super::Lang::Fr => {
@@ -39,12 +33,13 @@ pub(super) fn table(
         return;
     }
     let notes = section.notes && view.may_note();
-    let shown = most.unwrap_or(section.rows.len()).min(section.rows.len());
     h.el("table", &[], |h| {
         h.say("caption", &[("class", "hidden")], view.lang.of(&section.title));
         h.el("thead", &[], |h| {
             h.el("tr", &[], |h| {
-                for column in &section.columns {
+                for (_, column) in
+                    section.columns.iter().enumerate().filter(|(n, _)| said(section, *n))
+                {
                     h.say("th", &[("scope", "col")], view.lang.of(column));
                 }
                 if notes {
@@ -55,7 +50,7 @@ pub(super) fn table(
             });
         });
         h.el("tbody", &[], |h| {
-            for row in section.rows.iter().take(shown) {
+            for row in &section.rows {
                 h.el("tr", &[], |h| {
                     cells(view, h, section, row);
                     if notes {
@@ -65,18 +60,21 @@ pub(super) fn table(
             }
         });
     });
-    if shown < section.rows.len() {
-        h.el("p", &[("class", "screen")], |h| {
-            let to = view.to(&format!("/planb/section/{}", section.id));
-            let rest = section.rows.len() - shown;
-            h.link(&to, &format!("{} ({rest})", view.pick("Voir la suite", "See the rest")));
-        });
-    }
+}
+
+/// Whether any row says something in that column; one where none does is not shown.
+fn said(section: &Section, column: usize) -> bool {
+    section.rows.iter().any(|row| match row.cells.get(column) {
+        None => false,
+        Some(Cell::Text(text)) => !text.trim().is_empty(),
+        Some(Cell::Words(words)) => !(words.fr.is_empty() && words.en.is_empty()),
+        Some(Cell::At(_) | Cell::File { .. }) => true,
+    })
 }
 
 fn cells(view: &View<'_>, h: &mut Html, section: &Section, row: &Row) {
     let no_head = Words::default();
-    for (place, cell) in row.cells.iter().enumerate() {
+    for (place, cell) in row.cells.iter().enumerate().filter(|(n, _)| said(section, *n)) {
         let head = view.lang.of(section.columns.get(place).unwrap_or(&no_head));
         let short = match cell {
             Cell::Text(text) => text.chars().count() <= SHORT,
@@ -118,7 +116,8 @@ fn note_link(view: &View<'_>, h: &mut Html, section: &Section, row: &Row) {
     let to = format!("/planb/note?section={}&about={}", encoded(&section.id), encoded(&row.key));
     let about = row_name(view, row);
     h.el("td", &[("class", "act screen")], |h| {
-        let label = format!("{} : {about}", view.pick("Noter un changement", "Note a change"));
+        let label =
+            format!("{}{}{about}", view.pick("Noter un changement", "Note a change"), view.colon());
         h.say("a", &[("href", &view.to(&to)), ("aria-label", &label)], view.pick("Noter", "Note"));
     });
 }

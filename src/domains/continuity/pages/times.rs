@@ -38,17 +38,28 @@ impl Zone {
         let (Some(at), Some(now)) = (self.zoned(at), self.zoned(now)) else {
             return String::new();
         };
-        let time = format!("{:02}:{:02}", at.hour(), at.minute());
-        let time = if self.utc { format!("{time} UTC") } else { time };
         if at.date() == now.date() {
-            return time;
+            return self.clock(&at);
         }
         let year = if at.year() == now.year() { String::new() } else { format!("/{}", at.year()) };
-        let day = lang.weekday(at.weekday());
-        match lang {
-            Lang::Fr => format!("{day} {:02}/{:02}{year} à {time}", at.day(), at.month()),
-            Lang::En => format!("{day} {:02}/{:02}{year} at {time}", at.day(), at.month()),
-        }
+        self.dated(&at, &year, lang)
+    }
+
+    /// `mer. 25/11/2026 à 05:07`: the whole date, whatever the day is.
+    pub(super) fn full(&self, at: Moment, lang: Lang) -> String {
+        let Some(at) = self.zoned(at) else { return String::new() };
+        self.dated(&at, &format!("/{}", at.year()), lang)
+    }
+
+    fn clock(&self, at: &Zoned) -> String {
+        let zone = if self.utc { " UTC" } else { "" };
+        format!("{:02}:{:02}{zone}", at.hour(), at.minute())
+    }
+
+    fn dated(&self, at: &Zoned, year: &str, lang: Lang) -> String {
+        let (day, time) = (lang.weekday(at.weekday()), self.clock(at));
+        let word = lang.pick("à", "at");
+        format!("{day} {:02}/{:02}{year} {word} {time}", at.day(), at.month())
     }
 }
 
@@ -77,6 +88,7 @@ mod tests {
             paris.time(at("2025-12-31T12:00:00Z"), now, Lang::En),
             "Wed 31/12/2025 at 13:00"
         );
+        assert_eq!(paris.full(now, Lang::Fr), "jeu. 02/07/2026 à 00:30");
         for unknown in ["", "Europe/Nowhere"] {
             assert_eq!(Zone::named(unknown).time(now, now, Lang::Fr), "22:30 UTC");
         }

@@ -107,45 +107,61 @@ pub fn of_fault(fault: &Fault, lang: Lang) -> String {
             "Too many people are signing in right now. Try again.",
         ),
         "second_factor_at_the_box" => (
-            "Ce compte a un second facteur : en plan B, il se connecte sur la machine elle-même.",
+            "Ce compte a un second facteur\u{a0}: avec le Plan B, il se connecte sur la machine elle-même.",
             "This account has a second factor: under Plan B it signs in at the box itself.",
         ),
         "sign_in_off" => (
-            "La connexion par mot de passe est coupée : la clé racine (keys/root.key) n’est pas lisible.",
+            "La connexion par mot de passe est coupée\u{a0}: la clé racine (keys/root.key) n’est pas lisible.",
             "Password sign-in is off: the root key (keys/root.key) cannot be read.",
         ),
         "pack_missing" => (
-            "La connexion par mot de passe est coupée : aucun plan n’est sur cette machine.",
+            "La connexion par mot de passe est coupée\u{a0}: aucun dossier n’est sur cette machine.",
             "Password sign-in is off: there is no plan on this machine.",
         ),
         "pack_unverified" => (
-            "La connexion par mot de passe est coupée : la signature du plan n’est pas celle de cette machine.",
+            "La connexion par mot de passe est coupée\u{a0}: la signature du dossier n’est pas celle de cette machine.",
             "Password sign-in is off: this machine did not sign the plan.",
         ),
         "pack_without_people" => (
-            "La connexion par mot de passe est coupée : le plan ne contient aucun compte.",
+            "La connexion par mot de passe est coupée\u{a0}: le dossier ne contient aucun compte.",
             "Password sign-in is off: the plan holds no account.",
         ),
         "unauthenticated" => ("Connectez-vous d’abord.", "Sign in first."),
         "right_missing" => ("Vous n’avez pas le droit de faire cela.", "You may not do this."),
         "text_missing" => ("Écrivez ce qui change.", "Write what changes."),
-        "text_too_long" => {
-            ("Au plus 2 000 caractères : raccourcissez.", "2,000 characters at most: shorten it.")
-        }
+        "text_too_long" => (
+            "Au plus 2 000 caractères\u{a0}: raccourcissez.",
+            "2,000 characters at most: shorten it.",
+        ),
         "person_unknown" => ("Choisissez une personne.", "Choose a person."),
+        "punch_repeated" => ("Pointer encore\u{a0}?", "Punch again?"),
         "direction_unknown" => ("Choisissez entrée, sortie ou pause.", "Choose in, out or break."),
         "idempotency_key_reused" => (
             "Cette page a déjà servi pour une autre note. Rechargez-la.",
             "This page was already used for another note. Reload it.",
         ),
-        "entry_too_large" => ("C’est trop long : raccourcissez.", "This is too long: shorten it."),
+        "entry_too_large" => {
+            ("C’est trop long\u{a0}: raccourcissez.", "This is too long: shorten it.")
+        }
         "outbox_full" => (
-            "Le disque est plein : rien n’a été noté. Faites de la place, ou écrivez sur papier.",
-            "The disk is full: nothing was kept. Make room, or write it on paper.",
+            "Le disque est plein\u{a0}: il n’est pas sûr que ce soit noté. Faites de la place et renvoyez-le, ou \
+             écrivez sur papier.",
+            "The disk is full, and it is not sure that this was kept. Make room and send it again, or write it \
+             on paper.",
         ),
         "outbox_unwritable" => (
-            "Le disque refuse d’écrire : rien n’a été noté. Écrivez sur papier.",
-            "The disk refuses to write: nothing was kept. Write it on paper.",
+            "Le disque refuse d’écrire\u{a0}: il n’est pas sûr que ce soit noté. Renvoyez-le, et écrivez-le aussi \
+             sur papier.",
+            "The disk refuses to write, and it is not sure that this was kept. Send it again, and write it on \
+             paper as well.",
+        ),
+        "outbox_held" => (
+            "Un autre Plan B écrit encore. Réessayez dans un instant.",
+            "Another Plan B is still writing. Try again in a moment.",
+        ),
+        "entries_too_fast" => (
+            "Trop de notes coup sur coup. Attendez quelques secondes.",
+            "Too many notes in a row. Wait a few seconds.",
         ),
         "outbox_busy" => {
             ("Trop de notes à la fois. Réessayez.", "Too many notes at once. Try again.")

@@ -79,6 +79,8 @@ struct EntryForm {
     direction: String,
     remark: String,
     retry_key: String,
+    /// Not empty once the same punch again was confirmed.
+    again: String,
 }
 
 pub(super) fn routes() -> OpenApiRouter<Standing> {
@@ -121,6 +123,12 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
     if !key.is_empty() && key.len() <= 100 && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         visit.caller.retry_key = Some(key.to_owned());
     }
+    if punch
+        && form.again.is_empty()
+        && let Some(page) = asked_again(&standing, &visit, &form)
+    {
+        return page;
+    }
     let (desk, caller, body) = (standing.clone(), visit.caller.clone(), body_of(&form));
     let kind = form.kind.clone();
     let written = run(move || body.and_then(|body| desk.enter(&caller, &kind, body))).await;
@@ -144,6 +152,31 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
             html_of(refused.fault(), page)
         }
     }
+}
+
+/// The page that asks before the same punch is written again. The same try of the same form is the
+/// outbox's to recognise.
+fn asked_again(standing: &Standing, visit: &Visit, form: &EntryForm) -> Option<Response> {
+    let person = form.person.parse().ok()?;
+    standing.may_punch(&visit.caller, person).ok()?;
+    let key = visit.caller.retry_key.as_deref();
+    let written = standing.ground().outbox.written();
+    if key.is_some() && written.iter().any(|entry| entry.retry_key.as_deref() == key) {
+        return None;
+    }
+    let asked = Asked {
+        person: form.person.clone(),
+        direction: form.direction.clone(),
+        remark: form.remark.clone(),
+        retry_key: fresh_key(),
+        ..Asked::default()
+    };
+    let found = standing.found();
+    let view = visit.view(standing, &found);
+    let question = pages::repeated(&view, &asked)?;
+    let fault = Fault::conflict(pages::REPEATED, question);
+    let page = pages::note(&view, &asked, true, Some(&fault));
+    Some(html_of(&fault, page))
 }
 
 fn body_of(form: &EntryForm) -> Result<Value, Fault> {

@@ -34,24 +34,10 @@ const PLANB: HeaderValue = HeaderValue::from_static("planb");
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// A form without files is no longer than this, bytes.
 const FORM_MAX: usize = 64 * 1024;
-/// Types that a browser shows by itself without running anything in them.
-const SHOWN: [&str; 4] = ["application/pdf", "image/jpeg", "image/png", "image/webp"];
-/// Types that are text, and shown as nothing more than that.
-const TEXTS: [&str; 8] = [
-    "text/plain",
-    "text/markdown",
-    "text/x-markdown",
-    "text/csv",
-    "text/x-log",
-    "application/json",
-    "application/x-ndjson",
-    "application/csv",
-];
 /// So much of a text is looked at to tell how it is written, bytes.
 const LOOKED_AT: u64 = 16 * 1024 * 1024;
 /// The longest character of UTF-8, bytes: so many may be cut off where the look ends.
 const CHARACTER_MAX: usize = 4;
-
 /// What a note is about.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -241,9 +227,8 @@ async fn paper(
 /// As what a browser shows a paper; none when it is only kept. A browser that is told nothing of how a
 /// text is written guesses, and guesses wrong.
 fn shown_as(media_type: &str, file: &mut File) -> io::Result<Option<String>> {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if !TEXTS.contains(&essence.as_str()) {
-        return Ok(SHOWN.contains(&essence.as_str()).then_some(essence));
+    if !pages::is_text(media_type) {
+        return Ok(pages::is_shown(media_type).then(|| pages::essence(media_type)));
     }
     let mut head = Vec::new();
     (&mut *file).take(LOOKED_AT).read_to_end(&mut head)?;

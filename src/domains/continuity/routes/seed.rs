@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 use super::given::{Given, Members, Word};
 use super::shapes::{
     DecryptAnswer, DecryptBody, DeserializeAnswer, DeserializeBody, EncryptAnswer, EncryptBody,
-    PlanbHealth, PacketTypesAnswer, RelayAnswer, PlanbRole, PlanbRoleWish, RotateAnswer, RotateBody,
-    SendAnswer, SendBody, SerializeAnswer, SerializeBody, StartBody, PlanbStatus,
+    PacketTypesAnswer, PlanbHealth, PlanbRole, PlanbRoleWish, PlanbStatus, RelayAnswer,
+    RotateAnswer, RotateBody, SendAnswer, SendBody, SerializeAnswer, SerializeBody, StartBody,
 };
 use crate::base::caller::Right;
 use crate::base::fault::Fault;
@@ -56,10 +56,7 @@ async fn planb_ping(Asker(caller): Asker) -> Answer<PlanbHealth> {
 /// The role and the identity of this node.
 #[utoipa::path(get, path = "/status", tag = "planb", responses((status = 200, body = PlanbStatus),
     (status = 401, description = "`unauthorized`"), (status = 503, description = "`node_key_damaged`")))]
-async fn planb_status(
-    State(desk): State<Continuity>,
-    Asker(caller): Asker,
-) -> Answer<PlanbStatus> {
+async fn planb_status(State(desk): State<Continuity>, Asker(caller): Asker) -> Answer<PlanbStatus> {
     let (role, node_id) = run(move || desk.role_and_node(&caller)).await?;
     Ok(Json(PlanbStatus { role: role.name(), node_id }))
 }
