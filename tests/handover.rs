@@ -264,7 +264,10 @@ fn lists_are_newest_first_in_pages() {
     let lost = Asked { before: Some(id(7)), ..every };
     let fault = desk.handover.arrivals(&Caller::console("t"), &lost).unwrap_err();
     assert_eq!(fault.code, "not_found");
-    let watcher = somebody(&[Right::UseContinuity]);
+    let key = somebody(&[Right::UseContinuity, Right::SealContinuity, Right::RelayContinuity]);
+    assert_eq!(desk.handover.arrivals(&key, &every).unwrap_err().code, "right_missing");
+    assert_eq!(desk.handover.reports(&key).unwrap_err().code, "right_missing");
+    let watcher = somebody(&[Right::UseContinuity, Right::ManageAttendance]);
     assert_eq!(desk.handover.arrivals(&watcher, &every).unwrap().total_open, 6);
     let reports = desk.handover.reports(&watcher).unwrap();
     let told: Vec<_> = reports.iter().map(|r| (r.report.file, r.open)).collect();

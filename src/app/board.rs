@@ -41,6 +41,9 @@ const ARRIVALS_USUAL: usize = 50;
 /// The longest grace of a key before, seconds: a week.
 const GRACE_MAX: u64 = 7 * 24 * 3600;
 
+/// How the directory calls a person; none for whoever is not in it.
+pub type Called = Arc<dyn Fn(Id) -> Result<Option<String>, Fault> + Send + Sync>;
+
 /// Everything that Plan B's page shows and does.
 #[derive(Clone)]
 pub struct Board {
@@ -54,6 +57,8 @@ pub struct Board {
     pub handover: Handover,
     /// How it comes back.
     pub replay: Replay,
+    /// Who wrote it and whom it is about.
+    pub names: Called,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
     /// The store, for the journal of what is done to files.
@@ -438,9 +443,9 @@ async fn continuity_arrivals(
             }]));
         }
         let asked = Asked { open: asked.open, file: asked.file, before: asked.before, limit };
-        board.handover.arrivals(&caller, &asked)
+        ArrivalPage::of(board.handover.arrivals(&caller, &asked)?, &board.names)
     });
-    Ok(Json(page.await?.into()))
+    Ok(Json(page.await?))
 }
 
 /// What was done about it.
@@ -463,5 +468,7 @@ async fn continuity_arrival_done(
     body: Option<Json<ArrivalDoneBody>>,
 ) -> Answer<ArrivalView> {
     let remark = body.map(|Json(body)| body.remark).unwrap_or_default();
-    Ok(Json(run(move || board.handover.done(&caller, id, &remark)).await?.into()))
+    let arrived =
+        run(move || ArrivalView::of(board.handover.done(&caller, id, &remark)?, &board.names));
+    Ok(Json(arrived.await?))
 }

@@ -45,7 +45,7 @@ use crate::engines::tls::{Names, Sealer, Tls};
 use crate::store::{Deed, Ground, Reader, Store};
 use crate::web::hub::Hub;
 use crate::web::meters::Meters;
-use board::Board;
+use board::{Board, Called};
 use boot::{Boot, Stage};
 use configuration::Configuration;
 use listen::{Bound, Doors, ListenSettings, machine, notify};
@@ -183,7 +183,8 @@ impl App {
         let (live, hub) = (Live::of(identity.clone()), Hub::new(world.clock.clone()));
         let continuity = open_continuity(&config, world, &health, &store);
         let handover = Handover::open(store.clone(), health.clone())?;
-        let board = open_board(&config, world, &health, &store, &continuity, &handover);
+        let names = people::names(identity.clone());
+        let board = open_board(&config, world, &health, &store, &continuity, (&handover, names));
         let configuration = Configuration::of(&config);
         let desks = Desks {
             system,
@@ -425,7 +426,7 @@ fn open_board(
     health: &Health,
     store: &Store,
     continuity: &Continuity,
-    handover: &Handover,
+    (handover, names): (&Handover, Called),
 ) -> Board {
     let (place, clock) = (continuity.place().clone(), world.clock.clone());
     let packer = packing::packer(continuity, clock.clone());
@@ -435,6 +436,7 @@ fn open_board(
         packer,
         handover: handover.clone(),
         replay: Replay::new(place, clock.clone(), health.clone(), handover.clone()),
+        names,
         clock,
         store: store.clone(),
         address: config.settings.listen.planb.clone(),

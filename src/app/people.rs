@@ -1,6 +1,10 @@
 //! Who there is, as other domains ask the directory.
 
-use crate::base::fault::Fault;
+use std::sync::Arc;
+
+use super::board::Called;
+use crate::base::caller::Caller;
+use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::domains::activity::{self, Person, Site};
 use crate::domains::assistant::readers::People;
@@ -43,4 +47,13 @@ impl activity::Directory for Directory {
         let site = self.0.site()?;
         Ok(site.map_or_else(Site::default, |s| Site { name: s.name, time_zone: s.time_zone }))
     }
+}
+
+/// How people are called, for whoever shows what they did.
+pub(super) fn names(desk: Identity) -> Called {
+    Arc::new(move |id| match desk.user_by_id(&Caller::task("names"), id) {
+        Ok(listed) => Ok(Some(listed.user.display_name)),
+        Err(fault) if fault.kind == Kind::NotFound => Ok(None),
+        Err(fault) => Err(fault),
+    })
 }

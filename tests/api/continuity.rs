@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ilot::app::replay::PART;
 use ilot::base::caller::Caller;
+use ilot::base::clock::Moment;
 use ilot::base::disk::MachineDisk;
 use ilot::base::health::Level;
 use ilot::base::id::Id;
@@ -336,7 +337,7 @@ fn who_was_let_go_is_out_of_the_pack_at_once_and_does_not_come_back_with_the_one
     let (paul, _) = house.person(&admin, "paul", "planner");
     let kiosk = json!({"name": "quai 3", "kind": "kiosk"});
     let made = house.check(post("/apikeys", &kiosk).by(&admin), 201, &json!({}));
-    let key = made["id"].as_str().unwrap().to_owned();
+    let key = made["id"].to_string().trim_matches('"').to_owned();
     let board = &house.app().desks().board;
     let (packer, prompt) = (board.packer.clone().unwrap(), board.prompt.clone().unwrap());
     let before = packer.refresh().unwrap().generation;
@@ -370,4 +371,37 @@ fn who_was_let_go_is_out_of_the_pack_at_once_and_does_not_come_back_with_the_one
     assert_eq!(house.ask(ask("DELETE", &format!("/apikeys/{key}")).by(&admin)).status / 100, 2);
     until((vec!["Chef".to_owned()], 0));
     tasks.stop(Duration::from_secs(5));
+}
+
+#[test]
+fn an_arrival_says_who_wrote_it_and_whom_it_is_about_and_to_whom_it_is_told() {
+    let (house, admin) = House::ready();
+    let (number, _) = house.person(&admin, "paul", "planner");
+    let named = json!({"display_name": "Paul Durand"});
+    house.check(put(&format!("/admin/users/{number}"), &named).by(&admin), 200, &json!({}));
+    let paul = house.app().desks().identity.id_of(number).unwrap().unwrap();
+    let gone = Id::new(Moment(7));
+    house.arrive("punch", json!({"person": gone, "direction": "in"}));
+    // What was written later is listed first.
+    house.clock.pass(Duration::from_secs(1));
+    let outbox = house.outbox();
+    let by = Author { name: "paul".into(), user: Some(paul), door: None };
+    let body = json!({"person": paul, "direction": "in"});
+    outbox.append(Draft { kind: "punch".into(), by, body, retry_key: None }).unwrap();
+    outbox.append(note("x")).unwrap();
+    drop(outbox);
+    house.replay();
+    let told = json!({"items": [
+        {"kind": "note", "subject": null},
+        {"by": "paul", "by_name": "Paul Durand", "subject": "Paul Durand"},
+        {"by": "Anna", "by_name": "Anna", "subject": gone},
+    ]});
+    house.check(get("/continuity/arrivals").by(&admin), 200, &told);
+    let key = json!({"name": "sonde", "scopes": ["status", "crypto", "tcp"]});
+    let made = house.check(post("/continuity/keys", &key).by(&admin), 201, &json!({}));
+    let text = made["api_key"].as_str().unwrap();
+    for path in ["/continuity/arrivals", "/continuity/reports"] {
+        let asked = get(path).header("x-api-key", text).from("127.0.0.1");
+        house.refuses(asked, 403, "right_missing");
+    }
 }

@@ -4,8 +4,9 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use super::Standing;
+use super::{Called, Standing};
 use crate::base::clock::Moment;
+use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::domains::continuity::keys::{FileKeyState, ScopedKey};
 use crate::domains::continuity::pack::{LeftOut, PackState, PaperState, SectionState};
@@ -556,10 +557,10 @@ pub(super) struct ArrivalPage {
     total_open: u64,
 }
 
-impl From<Page> for ArrivalPage {
-    fn from(page: Page) -> Self {
-        let items = page.items.into_iter().map(Into::into).collect();
-        Self { items, total_open: page.total_open }
+impl ArrivalPage {
+    pub(super) fn of(page: Page, names: &Called) -> Result<Self, Fault> {
+        let items = page.items.into_iter().map(|arrived| ArrivalView::of(arrived, names));
+        Ok(Self { items: items.collect::<Result<_, _>>()?, total_open: page.total_open })
     }
 }
 
@@ -581,6 +582,11 @@ pub(super) struct ArrivalView {
     at: Moment,
     /// The name of who wrote it.
     by: String,
+    /// How the directory calls who wrote it now; `by` for whoever is not in it.
+    by_name: String,
+    /// Whom it is about (`body.person`), as the directory calls them now; the id of whoever is not in
+    /// it, none when it is about nobody.
+    subject: Option<String>,
     /// What it says.
     #[schema(value_type = Object)]
     body: Value,
@@ -591,20 +597,31 @@ pub(super) struct ArrivalView {
     outcome: OutcomeView,
 }
 
-impl From<Arrived> for ArrivalView {
-    fn from(arrived: Arrived) -> Self {
-        let body = serde_json::from_str(&arrived.body);
-        Self {
+impl ArrivalView {
+    pub(super) fn of(arrived: Arrived, names: &Called) -> Result<Self, Fault> {
+        let body: Value =
+            serde_json::from_str(&arrived.body).unwrap_or(Value::String(arrived.body));
+        let name_of = |id: Option<Id>| id.map_or(Ok(None), |id| names(id));
+        let by_name = name_of(arrived.user)?.unwrap_or_else(|| arrived.by.clone());
+        let subject = match body.get("person").and_then(Value::as_str) {
+            Some(person) => {
+                Some(name_of(person.parse().ok())?.unwrap_or_else(|| person.to_owned()))
+            }
+            None => None,
+        };
+        Ok(Self {
             id: arrived.id,
             file: arrived.file,
             seq: arrived.seq,
             kind: arrived.kind,
             at: arrived.at,
             by: arrived.by,
-            body: body.unwrap_or(Value::String(arrived.body)),
+            by_name,
+            subject,
+            body,
             taken_at: arrived.taken_at,
             outcome: arrived.outcome.into(),
-        }
+        })
     }
 }
 
