@@ -510,6 +510,7 @@ export const en: Words = {
   "fault.outbox_held": "Another Plan B is still writing. Try again in a moment.",
   "fault.entries_too_fast": "Too many notes in a row. Wait a few seconds.",
   "fault.punch_repeated": "This person was punched the same way just now. Confirm to punch again.",
+  "fault.planb_full": "The disk is full: Plan B could write nothing. Make room.",
   "fault.outbox_busy": "Another Plan B writes already.",
   "fault.outbox_file_live": "This journal is still being written.",
   "fault.outbox_full": "Plan B’s journal is full.",
