@@ -255,7 +255,8 @@ fn a_power_cut_between_any_two_steps_leaves_a_whole_pack() {
     let mut steps: Vec<_> =
         after.iter().filter(|(path, bytes)| before.get(*path) != Some(bytes)).collect();
     steps.sort_by_key(|(path, _)| rank(path));
-    assert!(steps.len() >= 3);
+    // The first pack stands in the place of the one before it too, since it brought its people.
+    assert!(steps.len() >= 2);
     for done in 0..=steps.len() {
         fs::remove_dir_all(bench.place.pack()).unwrap();
         make_folder(&manifest::files(&bench.place.pack())).unwrap();

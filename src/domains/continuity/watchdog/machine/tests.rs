@@ -363,7 +363,7 @@ fn a_death_while_plan_b_steps_back_brings_it_back_without_a_pause() {
 #[test]
 fn a_target_that_cannot_be_asked_is_well_while_it_lives() {
     let mut world = World::new(Rules { main_asked: false, planb_asked: false, ..rules() });
-    assert_eq!(world.phase(), Phase::Healthy);
+    assert_eq!(world.phase(), Phase::Starting, "nothing tells yet that it lives on");
     world.pass(S(10_000));
     assert_eq!(world.phase(), Phase::Healthy);
     world.dies(Whom::Main, End::Code(1));
