@@ -20,6 +20,7 @@ use crate::base::fault::{Fault, Field};
 use crate::base::id::Id;
 use crate::domains::continuity::keys::{KeyDraft, ScopedKey};
 use crate::domains::continuity::pack::{PackState, Packer};
+use crate::domains::continuity::sealing::SealingState;
 use crate::domains::continuity::watchdog::state::{Drill, DrillWish, Seen, WatchdogState};
 use crate::domains::continuity::watchdog::{drill, history, lock};
 use crate::domains::continuity::{Continuity, ContinuityState};
@@ -28,8 +29,7 @@ use crate::domains::handover::lists::{Asked, LIST_MAX};
 use crate::store::{Deed, Store};
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, run};
 use views::{
-    ArrivalPage, ArrivalView, BoardAnswer, DrillList, NewKey, PackAnswer, ReportList, SealingView,
-    WatchdogHistory,
+    ArrivalPage, ArrivalView, BoardAnswer, DrillList, NewKey, ReportList, WatchdogHistory,
 };
 
 /// Lines of the watchdog's history when the request does not say how many.
@@ -90,7 +90,7 @@ impl Board {
             state,
             pack: self.packer.as_ref().and_then(Packer::state),
             watchdog: history::state(place).map(|state| (lock::is_held(place), state)),
-            wish: drill::waiting(place).filter(|wish| now.since(wish.at) < drill::WISH_MAX),
+            wish: drill::waiting(place, now),
             lying: self.replay.lying()?,
             open: self.handover.total_open(caller)?,
         })
@@ -367,22 +367,22 @@ async fn continuity_remove_key(
 
 /// Puts a new sealing key in force; those before still open what they sealed. The password must be fresh.
 #[utoipa::path(post, path = "/continuity/sealing/rotate", tag = "continuity",
-    responses((status = 200, body = SealingView),
+    responses((status = 200, body = SealingState),
         (status = 403, description = "`right_missing`, `step_up_required`"),
         (status = 503, description = "`sealing_key_damaged`")))]
 async fn continuity_rotate_sealing(
     State(board): State<Board>,
     Asker(caller): Asker,
-) -> Answer<SealingView> {
-    Ok(Json(run(move || board.continuity.rotate_sealing(&caller)).await?.into()))
+) -> Answer<SealingState> {
+    Ok(Json(run(move || board.continuity.rotate_sealing(&caller)).await?))
 }
 
 /// Writes the continuity pack now.
 #[utoipa::path(post, path = "/continuity/pack", tag = "continuity",
-    responses((status = 200, body = PackAnswer), (status = 403, description = "`right_missing`"),
+    responses((status = 200, body = PackState), (status = 403, description = "`right_missing`"),
         (status = 503, description = "`node_key_damaged`"), (status = 507, description = "`pack_full`")))]
-async fn continuity_pack(State(board): State<Board>, Asker(caller): Asker) -> Answer<PackAnswer> {
-    Ok(Json(run(move || board.pack(&caller)).await?.into()))
+async fn continuity_pack(State(board): State<Board>, Asker(caller): Asker) -> Answer<PackState> {
+    Ok(Json(run(move || board.pack(&caller)).await?))
 }
 
 /// What came of each file that Plan B wrote, newest first.

@@ -169,22 +169,22 @@ impl PlanB {
     }
 
     /// Binds, serves until `stop`, and ends. Addresses that another program holds are tried again while
-    /// the others are served. `ready` hears where it answers or will.
+    /// the others are served. `ready` hears where it answers or will, and where it answers at once.
     ///
     /// # Errors
     /// `address_malformed`, or what keeps it from listening at all.
     pub async fn run(
         self,
         stop: impl Future<Output = ()>,
-        ready: impl FnOnce(&Addresses),
+        ready: impl FnOnce(&Addresses, &Addresses),
     ) -> Result<(), Fault> {
         let doors = self.doors()?;
         let bound = self.bind()?.telling(self.health.clone());
-        let addresses = bound.expected();
+        let (addresses, had) = (bound.expected(), bound.addresses().clone());
         self.standing.ground().desk.own_ports(addresses.ports());
         let token = CancellationToken::new();
         let serving = bound.serve(doors, self.tls.clone(), token.clone());
-        ready(&addresses);
+        ready(&addresses, &had);
         tokio::pin!(serving);
         tokio::select! {
             () = &mut serving => {}

@@ -19,7 +19,7 @@ mod show;
 mod user;
 mod watchdog;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -183,6 +183,16 @@ enum Verb {
     },
 }
 
+/// A folder that has to be there already, from the root on.
+///
+/// # Errors
+/// `folder_unusable` when it is not.
+fn existing(folder: &Path) -> Result<PathBuf, Fault> {
+    std::fs::canonicalize(folder).map_err(|e| {
+        Fault::invalid("folder_unusable", format!("{} cannot be used: {e}.", folder.display()))
+    })
+}
+
 /// Reads the command line, does what it says, and answers with the exit code.
 pub fn main() -> ExitCode {
     let line = match Line::try_parse() {
@@ -255,7 +265,9 @@ impl Line {
 
 fn exit_of(fault: &Fault) -> Exit {
     match (fault.kind, fault.code) {
-        (_, "already_running" | "address_in_use" | "unreachable") => Exit::Unreachable,
+        (_, "already_running" | "address_in_use" | "unreachable" | "watchdog_absent") => {
+            Exit::Unreachable
+        }
         (Kind::NotFound, _) => Exit::NotFound,
         (Kind::Invalid | Kind::Unprocessable, _) => Exit::Usage,
         (

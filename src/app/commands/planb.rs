@@ -8,12 +8,12 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::console::runtime;
-use super::{Exit, Place, planb_key, show};
+use super::{Exit, Place, existing, planb_key, show};
 use crate::app::listen::{Addresses, machine};
 use crate::app::logs;
 use crate::app::planb::{PlanB, Site};
 use crate::base::clock::MachineClock;
-use crate::base::fault::Fault;
+use crate::base::fault::{Fault, Kind};
 use crate::base::health::Health;
 use crate::base::tasks::Tasks;
 use crate::domains::continuity::node;
@@ -82,6 +82,11 @@ enum OutboxVerb {
 
 pub(super) fn run(place: &Place, flags: Flags) -> Result<Exit, Fault> {
     let site = site(place, &flags)?;
+    if flags.verb.is_some() && !site.place.root().is_dir() {
+        // What only looks must not make keys in a folder whose name was mistyped.
+        let words = format!("There is no Plan B in {}.", site.place.root().display());
+        return Err(Fault::new(Kind::NotFound, "planb_missing", words));
+    }
     match flags.verb {
         None => serve(site, flags.log_json, place.json),
         Some(Verb::Pack { verb }) => Ok(pack(&site.place, verb, place.json)),
@@ -97,7 +102,7 @@ fn site(place: &Place, flags: &Flags) -> Result<Site, Fault> {
         eprintln!("ilot: the settings are left aside: {wrong}");
     }
     let mut site = match &flags.base_dir {
-        Some(base) => Site::of_base_dir(&config, base),
+        Some(base) => Site::of_base_dir(&config, &existing(base)?),
         None => Site::of_box(&config),
     };
     if flags.host.is_some() || flags.port.is_some() {
@@ -132,7 +137,7 @@ fn serve(mut site: Site, log_json: bool, json: bool) -> Result<Exit, Fault> {
                 _ = tokio::signal::ctrl_c() => {}
             }
         };
-        planb.run(stop, |addresses| announce(addresses, json)).await
+        planb.run(stop, |addresses, had| announce(addresses, had, json)).await
     })?;
     if logs.lost() > 0 {
         eprintln!("ilot: {} log lines were lost", logs.lost());
@@ -140,20 +145,21 @@ fn serve(mut site: Site, log_json: bool, json: bool) -> Result<Exit, Fault> {
     Ok(Exit::Done)
 }
 
-fn announce(addresses: &Addresses, json: bool) {
+fn announce(addresses: &Addresses, had: &Addresses, json: bool) {
     if json {
-        println!("{}", json!({"mode": "planb", "addresses": addresses}));
+        println!("{}", json!({"mode": "planb", "addresses": addresses, "answers_at": had}));
         return;
     }
     println!("ilot {} · Plan B", crate::app::system::VERSION);
     let all = [
-        ("plan B", "http", addresses.planb),
-        ("http", "http", addresses.http),
-        ("https", "https", addresses.https),
+        ("plan B", "http", addresses.planb, had.planb),
+        ("http", "http", addresses.http, had.http),
+        ("https", "https", addresses.https, had.https),
     ];
-    for (name, scheme, address) in all {
+    for (name, scheme, address, had) in all {
+        let waits = if had.is_none() { "  (waits: another program holds it)" } else { "" };
         for place in address.map(machine::reached_at).unwrap_or_default() {
-            println!("  {name:<7} {scheme}://{place}/planb");
+            println!("  {name:<7} {scheme}://{place}/planb{waits}");
         }
     }
 }
@@ -212,6 +218,9 @@ fn list(place: &place::Place, all: bool, json: bool) -> Result<Exit, Fault> {
     files.extend(waiting(place)?);
     let told: Vec<_> = files.iter().map(told).collect();
     show::either(json, &json!({"files": told}), || {
+        if files.is_empty() {
+            println!("Nothing waits to be taken over.");
+        }
         for file in &files {
             say(file);
             for entry in file.entries.iter() {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::{Exit, Place, show};
+use super::{Exit, Place, existing, show};
 use crate::app::listen::notify;
 use crate::app::logs;
 use crate::app::planb::Site;
@@ -100,10 +101,7 @@ fn base_dir(place: &Place, flags: &Flags) -> Result<Option<PathBuf>, Fault> {
         None if !flags.target.is_empty() && place.data.is_none() => PathBuf::from("."),
         None => return Ok(None),
     };
-    let found = std::fs::canonicalize(&dir);
-    found.map(Some).map_err(|e| {
-        Fault::invalid("folder_unusable", format!("{} cannot be used: {e}.", dir.display()))
-    })
+    existing(&dir).map(Some)
 }
 
 /// Plan B's folder.
@@ -166,7 +164,7 @@ fn plan(place: &Place, flags: &Flags, config: &Config, folder: Folder) -> Result
     let main = if own {
         own_recipe(&program, &["serve", "--wait-for-addresses"], place, flags)
     } else {
-        target_recipe(flags, base.as_deref())
+        target_recipe(flags, base.as_deref())?
     };
     let planb = match &base {
         Some(base) => base_recipe(&program, base, flags),
@@ -274,10 +272,17 @@ fn base_recipe(program: &Path, base: &Path, flags: &Flags) -> Recipe {
 }
 
 /// Somebody else's command; a Python file as the original ran it (plan-b.md §1.6).
-fn target_recipe(flags: &Flags, base: Option<&Path>) -> Recipe {
+fn target_recipe(flags: &Flags, base: Option<&Path>) -> Result<Recipe, Fault> {
     let mut words: Vec<OsString> = flags.target.iter().chain(&flags.further).cloned().collect();
     let is_python =
         words.first().is_some_and(|first| Path::new(first).extension().is_some_and(|e| e == "py"));
+    // A bare word is looked for by the system; a path that leads nowhere would only die again and again.
+    let file = words.first().map(|first| base.unwrap_or(Path::new("")).join(first));
+    let is_path = is_python || words.first().is_some_and(|first| first.as_bytes().contains(&b'/'));
+    if let Some(file) = file.filter(|file| is_path && !file.exists()) {
+        let words = format!("There is no such file: {}.", file.display());
+        return Err(Fault::new(Kind::NotFound, "target_missing", words));
+    }
     let mut variables = Vec::new();
     if is_python {
         words.insert(0, "python3".into());
@@ -290,7 +295,7 @@ fn target_recipe(flags: &Flags, base: Option<&Path>) -> Recipe {
         }
         variables.push(("PYTHONPATH".into(), path));
     }
-    Recipe { words, folder: base.map(Path::to_path_buf), variables, reads: true }
+    Ok(Recipe { words, folder: base.map(Path::to_path_buf), variables, reads: true })
 }
 
 fn address(flags: &Flags) -> String {

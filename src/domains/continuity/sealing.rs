@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::files::{Stamp, stamp_of, under_lock, unwritten};
@@ -43,9 +44,10 @@ const FOLDER_MODE: u32 = 0o700;
 const COUNT_DAMAGED: &str = "sealing_count_damaged";
 
 /// How the sealing key stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SealingState {
     /// Since when it is in force.
+    #[schema(value_type = String, format = DateTime)]
     pub key_made_at: Moment,
     /// How many messages it has sealed at most: what a process had reserved when it was killed counts.
     pub messages: u64,

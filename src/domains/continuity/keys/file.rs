@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{dated, hash_of, is_key, new_key};
@@ -26,20 +27,23 @@ const SAME_SECOND_MAX: u32 = 100;
 pub const GRACE_MAX: Duration = Duration::from_hours(7 * 24);
 
 /// A copy of a key that was replaced.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Backup {
     /// The file's name in `backups/`.
     pub name: String,
     /// When it was written.
+    #[schema(value_type = String, format = DateTime)]
     pub at: Moment,
 }
 
 /// How the file key stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct FileKeyState {
     /// When the file was written; none when it is not there.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub made_at: Option<Moment>,
     /// Until when the key before is still taken; none when it is not.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub previous_until: Option<Moment>,
     /// Copies of keys before, the newest first.
     pub backups: Vec<Backup>,

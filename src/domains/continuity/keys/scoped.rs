@@ -177,15 +177,18 @@ fn checked(draft: &KeyDraft) -> Result<BTreeSet<Scope>, Fault> {
             format!("A key lives 1 to {DAYS_MAX} days, or for ever when nothing is said."),
         ));
     }
-    let scopes: Option<BTreeSet<Scope>> =
-        draft.scopes.iter().map(|word| Scope::named(word)).collect();
-    scopes.filter(|scopes| !scopes.is_empty()).ok_or_else(|| {
-        Fault::field(
-            "scopes",
-            "value_error",
-            "At least one of 'status', 'crypto', 'tcp' is needed.",
-        )
-    })
+    let wrong = |words: String| Fault::field("scopes", "value_error", words);
+    let mut scopes = BTreeSet::new();
+    for word in &draft.scopes {
+        let scope = Scope::named(word).ok_or_else(|| {
+            wrong(format!("'{word}' is no scope: there are 'status', 'crypto' and 'tcp'."))
+        })?;
+        scopes.insert(scope);
+    }
+    if scopes.is_empty() {
+        return Err(wrong("At least one of 'status', 'crypto', 'tcp' is needed.".to_owned()));
+    }
+    Ok(scopes)
 }
 
 fn read(bytes: Option<&[u8]>) -> Option<Vec<ScopedKey>> {

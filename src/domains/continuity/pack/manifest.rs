@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 use super::part::{DoorKey, Person, Section};
 use crate::base::clock::Moment;
@@ -65,7 +66,7 @@ pub struct PaperEntry {
 }
 
 /// Something that is not in the pack.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct LeftOut {
     /// What.
     pub name: String,

@@ -9,6 +9,7 @@ mod shelf;
 use std::sync::Arc;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::node::Node;
 use crate::base::clock::Moment;
@@ -48,9 +49,10 @@ impl Seal {
 }
 
 /// A pack as `/continuity` and `ilot planb pack show` tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PackState {
     /// When it was last signed.
+    #[schema(value_type = String, format = DateTime)]
     pub made_at: Moment,
     /// How many were written before it, and it.
     pub generation: u64,
@@ -71,7 +73,7 @@ pub struct PackState {
 }
 
 /// A table of a pack, in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct SectionState {
     /// Its name.
     pub id: String,
@@ -80,11 +82,12 @@ pub struct SectionState {
     /// How many rows it has.
     pub rows: usize,
     /// When its source last answered; none when it still does.
+    #[schema(value_type = Option<String>, format = DateTime)]
     pub stale_since: Option<Moment>,
 }
 
 /// A paper of a pack, in short.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct PaperState {
     /// Its name.
     pub name: String,

@@ -5,13 +5,14 @@ use std::io::Read;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 
 /// A text in both languages of the box.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Words {
     /// In French.
     pub fr: String,

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::no_good_key;
-use super::visit::{Visit, html, html_of};
+use super::visit::{Visit, html, html_of, shown};
 use crate::base::caller::{Caller, Who};
 use crate::base::fault::Fault;
 use crate::domains::continuity::outbox::{ENTRY_MAX, Entry};
@@ -123,18 +123,31 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
     if !key.is_empty() && key.len() <= 100 && key.bytes().all(|byte| byte.is_ascii_graphic()) {
         visit.caller.retry_key = Some(key.to_owned());
     }
-    if punch
-        && form.again.is_empty()
-        && let Some(page) = asked_again(&standing, &visit, &form)
-    {
-        return page;
-    }
-    let (desk, caller, body) = (standing.clone(), visit.caller.clone(), body_of(&form));
-    let kind = form.kind.clone();
-    let written = run(move || body.and_then(|body| desk.enter(&caller, &kind, body))).await;
+    shown(move || {
+        if punch
+            && form.again.is_empty()
+            && let Some(page) = asked_again(&standing, &visit, &form)
+        {
+            return page;
+        }
+        let written =
+            body_of(&form).and_then(|body| standing.enter(&visit.caller, &form.kind, body));
+        entered(&standing, &visit, form, written)
+    })
+    .await
+}
+
+/// The page after a form: the list with the new line, or the form once more with what is wrong.
+fn entered(
+    standing: &Standing,
+    visit: &Visit,
+    form: EntryForm,
+    written: Result<Entry, Fault>,
+) -> Response {
     match written {
         Ok(entry) => visit.to(&format!("/planb/entries?kept={0}#{0}", entry.id)),
-        Err(refused) => {
+        Err(fault) => {
+            let punch = form.kind == "punch";
             let asked = Asked {
                 text: form.text,
                 about: form.about,
@@ -147,9 +160,8 @@ async fn from_form(standing: Standing, mut visit: Visit, form: EntryForm) -> Res
                 ..Asked::default()
             };
             let found = standing.found();
-            let page =
-                pages::note(&visit.view(&standing, &found), &asked, punch, Some(refused.fault()));
-            html_of(refused.fault(), page)
+            let page = pages::note(&visit.view(standing, &found), &asked, punch, Some(&fault));
+            html_of(&fault, page)
         }
     }
 }
@@ -211,12 +223,17 @@ async fn planb_entries(
             Err(fault) => WebFault::from(fault).into_response(),
         };
     }
-    let seen = match seen {
-        Ok(seen) => seen,
-        Err(fault) => return visit.refuse(&standing, &fault),
-    };
+    shown(move || match seen {
+        Ok(seen) => kept(&standing, &visit, &seen),
+        Err(fault) => visit.refuse(&standing, &fault),
+    })
+    .await
+}
+
+/// The page of what was written down, with a word about the line that the address names.
+fn kept(standing: &Standing, visit: &Visit, seen: &Kept) -> Response {
     let found = standing.found();
-    let view = visit.view(&standing, &found);
+    let view = visit.view(standing, &found);
     let kept =
         visit.path.split_once("kept=").map(|(_, id)| id.split('&').next().unwrap_or_default());
     let mut entries = seen.written.iter().chain(&seen.earlier);

@@ -17,7 +17,7 @@ use tokio_util::io::ReaderStream;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::entries::{self, fresh_key};
-use super::visit::{Visit, back, html, html_of, session_word, with_session};
+use super::visit::{Visit, back, html, html_of, session_word, shown, with_session};
 use crate::base::caller::Who;
 use crate::base::fault::Fault;
 use crate::domains::continuity::pack::PaperEntry;
@@ -76,6 +76,7 @@ pub fn standing_routes(standing: Standing) -> OpenApiRouter {
             "/planb/planb.js",
             get(|| async { own("text/javascript; charset=utf-8", pages::SCRIPT) }),
         )
+        .route("/planb/{*rest}", any(nowhere))
         .layer(limits::body(FORM_MAX));
     OpenApiRouter::from(pages).merge(entries::routes()).with_state(standing)
 }
@@ -140,9 +141,13 @@ async fn elsewhere(method: Method, headers: HeaderMap) -> Response {
     WebFault::from(fault.retry_after(LOOK_AGAIN)).into_response()
 }
 
-/// A page that is made on a thread that may wait: it looks at the pack's files.
-async fn shown(page: impl FnOnce() -> Response + Send + 'static) -> Response {
-    run(move || Ok(page())).await.unwrap_or_else(IntoResponse::into_response)
+/// An address of Plan B's that nothing stands at.
+async fn nowhere(State(standing): State<Standing>, visit: Visit, headers: HeaderMap) -> Response {
+    let fault = Fault::not_found("address");
+    if !wants_html(&headers) {
+        return WebFault::from(fault).into_response();
+    }
+    shown(move || visit.refuse(&standing, &fault)).await
 }
 
 async fn overview(State(standing): State<Standing>, visit: Visit) -> Response {
@@ -204,7 +209,7 @@ async fn paper(
     Path(sha256): Path<String>,
 ) -> Response {
     if let Err(fault) = standing.may_read_papers(&visit.caller) {
-        return visit.refuse(&standing, &fault);
+        return shown(move || visit.refuse(&standing, &fault)).await;
     }
     let desk = standing.clone();
     let opened = run(move || {
@@ -217,10 +222,7 @@ async fn paper(
     });
     match opened.await {
         Ok((entry, file, kind)) => sent(&entry, file, kind),
-        Err(refused) => {
-            let fault = refused.fault();
-            visit.refuse(&standing, fault)
-        }
+        Err(refused) => shown(move || visit.refuse(&standing, refused.fault())).await,
     }
 }
 
@@ -277,8 +279,11 @@ async fn sign_in_page(
         return visit.to(back(&query.back));
     }
     let asked = Asked { back: back(&query.back).to_owned(), ..Asked::default() };
-    let found = standing.found();
-    html(StatusCode::OK, pages::sign_in(&visit.view(&standing, &found), &asked, None))
+    shown(move || {
+        let found = standing.found();
+        html(StatusCode::OK, pages::sign_in(&visit.view(&standing, &found), &asked, None))
+    })
+    .await
 }
 
 async fn sign_in(
@@ -294,10 +299,13 @@ async fn sign_in(
         Err(refused) => {
             let asked =
                 Asked { text: form.name, back: back(&form.back).to_owned(), ..Asked::default() };
-            let found = standing.found();
-            let page =
-                pages::sign_in(&visit.view(&standing, &found), &asked, Some(refused.fault()));
-            html_of(refused.fault(), page)
+            shown(move || {
+                let found = standing.found();
+                let page =
+                    pages::sign_in(&visit.view(&standing, &found), &asked, Some(refused.fault()));
+                html_of(refused.fault(), page)
+            })
+            .await
         }
     }
 }

@@ -106,6 +106,11 @@ impl Visit {
     }
 }
 
+/// A page that is made on a thread that may wait: it looks at the pack's files.
+pub(super) async fn shown(page: impl FnOnce() -> Response + Send + 'static) -> Response {
+    run(move || Ok(page())).await.unwrap_or_else(IntoResponse::into_response)
+}
+
 /// A page.
 pub(super) fn html(status: StatusCode, body: String) -> Response {
     let kind = HeaderValue::from_static("text/html; charset=utf-8");

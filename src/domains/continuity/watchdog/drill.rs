@@ -26,7 +26,7 @@ pub const SECONDS_MAX: u64 = 600;
 /// How long a drill is when nobody says otherwise, seconds.
 pub const SECONDS: u64 = 120;
 /// A wish that lay about for longer is not taken up: nobody expects it any more.
-pub const WISH_MAX: Duration = Duration::from_secs(30);
+const WISH_MAX: Duration = Duration::from_secs(30);
 /// The ending of a signature's file.
 const SIGNATURE: &str = "sig";
 /// The ending of a proof's file.
@@ -51,7 +51,7 @@ pub fn wish(place: &Place, clock: &dyn Clock, seconds: u64, by: &str) -> Result<
         ));
     }
     let phase = history::state(place).map(|state| state.phase);
-    let waiting = waiting(place).is_some_and(|wish| is_fresh(&wish, clock.now()));
+    let waiting = waiting(place, clock.now()).is_some();
     match phase {
         _ if waiting => Err(under_way()),
         Some(Phase::Drill) => Err(under_way()),
@@ -75,9 +75,9 @@ fn under_way() -> Fault {
     Fault::conflict("drill_under_way", "A drill is asked for or held already.")
 }
 
-/// The wish that waits to be taken up.
-pub fn waiting(place: &Place) -> Option<DrillWish> {
-    serde_json::from_slice(&fs::read(place.drill_wish()).ok()?).ok()
+/// The wish that waits to be taken up, as long as somebody still expects it.
+pub fn waiting(place: &Place, now: Moment) -> Option<DrillWish> {
+    read(&fs::read(place.drill_wish()).ok()?).filter(|wish| is_fresh(wish, now))
 }
 
 /// Whether somebody still expects it; a time to come is one of a clock that was wrong.
@@ -368,8 +368,10 @@ mod tests {
         let mut asked = some_wish(5_000);
         asked.seconds = 1_000_000;
         lay(&asked);
-        assert_eq!(waiting(&place), Some(asked.clone()));
         asked.seconds = SECONDS_MAX;
+        assert_eq!(waiting(&place, Moment(6_000)), Some(asked.clone()));
+        assert_eq!(waiting(&place, Moment(35_000)), None);
+        assert_eq!(waiting(&place, Moment(4_000)), None);
         assert_eq!(take(&place, Moment(6_000)), Some(asked));
         assert_eq!(take(&place, Moment(6_000)), None);
         lay(&some_wish(5_000));

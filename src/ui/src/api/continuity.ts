@@ -11,8 +11,7 @@ export type DrillWish = NonNullable<Continuity["drill"]>["wish"];
 export type Seen = Success<paths["/continuity/history"]["get"]>["items"][number];
 export type Drill = Success<paths["/continuity/drills"]["get"]>["items"][number];
 export type Report = Success<paths["/continuity/reports"]["get"]>["items"][number];
-/** Names are known of people who are known: of the person a punch is about, and of who wrote the entry. */
-export type Arrival = Success<paths["/continuity/arrivals"]["get"]>["items"][number] & { subject?: string | null; by_name?: string | null };
+export type Arrival = Success<paths["/continuity/arrivals"]["get"]>["items"][number];
 export type NewKey = Success<paths["/continuity/keys"]["post"]>;
 
 export const continuity = {

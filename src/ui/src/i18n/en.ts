@@ -511,6 +511,8 @@ export const en: Words = {
   "fault.entries_too_fast": "Too many notes in a row. Wait a few seconds.",
   "fault.punch_repeated": "This person was punched the same way just now. Confirm to punch again.",
   "fault.planb_full": "The disk is full: Plan B could write nothing. Make room.",
+  "fault.planb_missing": "There is no Plan B in this folder.",
+  "fault.target_missing": "There is no such file.",
   "fault.outbox_busy": "Another Plan B writes already.",
   "fault.outbox_file_live": "This journal is still being written.",
   "fault.outbox_full": "Plan B’s journal is full.",

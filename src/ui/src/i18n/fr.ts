@@ -516,6 +516,8 @@ export const fr = {
   "fault.entries_too_fast": "Trop de notes coup sur coup. Attendez quelques secondes.",
   "fault.punch_repeated": "Cette personne vient d’être pointée de la même façon. Confirmez pour pointer encore.",
   "fault.planb_full": "Le disque est plein : le Plan B n’a rien pu écrire. Faites de la place.",
+  "fault.planb_missing": "Il n’y a pas de Plan B dans ce dossier.",
+  "fault.target_missing": "Ce fichier n’existe pas.",
   "fault.outbox_busy": "Un autre Plan B écrit déjà.",
   "fault.outbox_file_live": "Ce journal est encore en train d’être écrit.",
   "fault.outbox_full": "Le journal du Plan B est plein.",
