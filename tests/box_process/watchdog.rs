@@ -477,7 +477,7 @@ fn what_makes_no_sense_is_refused_before_anything_starts() {
     place.ends(&["watchdog", "--set", "nonsense=1"], 2);
     place.ends(&["watchdog", "--target", "true", "--health", "https://x/"], 2);
     place.ends(&["watchdog", "--target", "true", "--base-dir", "/nonexistent"], 2);
-    place.ends(&["watchdog", "drill"], 4);
+    place.ends(&["watchdog", "drill"], 5);
     place.ends(&["watchdog", "drill", "--seconds", "5"], 2);
 }
 
