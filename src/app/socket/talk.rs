@@ -1,6 +1,7 @@
 //! One socket from its greeting to its close.
 
 use std::sync::Arc;
+use std::future::pending;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -114,8 +115,12 @@ impl Line {
         let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
         let _ = timeout(CLOSE_WITHIN, async {
             self.socket.send(Message::Close(Some(frame))).await?;
-            // Bytes left unread would turn the close into a reset, which loses its code.
+            // Bytes left unread would turn the close into a reset, which loses its code. What was too
+            // large cannot be read to its end: there the peer gets its time to take the close in.
             while let Some(Ok(_)) = self.socket.recv().await {}
+            if code == TOO_BIG {
+                pending::<()>().await;
+            }
             Ok::<_, axum::Error>(())
         })
         .await;

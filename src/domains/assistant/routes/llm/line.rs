@@ -1,5 +1,6 @@
 //! One socket of the writer from its first message to its close.
 
+use std::future::pending;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
@@ -125,8 +126,12 @@ impl Line {
                 self.socket.send(Message::Text(last.into())).await?;
             }
             self.socket.send(Message::Close(Some(frame))).await?;
-            // Bytes left unread would turn the close into a reset, which loses its code.
+            // Bytes left unread would turn the close into a reset, which loses its code. What was too
+            // large cannot be read to its end: there the peer gets its time to take the close in.
             while let Some(Ok(_)) = self.socket.recv().await {}
+            if code == TOO_BIG {
+                pending::<()>().await;
+            }
             Ok::<_, axum::Error>(())
         })
         .await;
