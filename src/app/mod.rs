@@ -34,6 +34,7 @@ use crate::base::tasks::Tasks;
 use crate::domains::activity::Activity;
 use crate::domains::assistant::thinking::{self, Thinking};
 use crate::domains::assistant::{Assistant, Places};
+use crate::domains::attendance::{self, Attendance};
 use crate::domains::continuity::Continuity;
 use crate::domains::continuity::place::Place;
 use crate::domains::handover::Handover;
@@ -166,6 +167,7 @@ impl App {
         let with_model = boot.enter(Stage::Model)?;
         let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
         let thinking = open_thinking(&config, world, &store, &health, &root, &assistant)?;
+        let attendance = open_attendance(&config, world, &store, &health, &root, &identity)?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -193,6 +195,7 @@ impl App {
             hub,
             assistant,
             thinking,
+            attendance,
             continuity,
             handover,
             board,
@@ -380,6 +383,26 @@ fn open_assistant(
         world.program.clone(),
         thorough,
     )
+}
+
+fn open_attendance(
+    config: &Config,
+    world: &World,
+    store: &Store,
+    health: &Health,
+    root: &RootKey,
+    identity: &Identity,
+) -> Result<Attendance, Fault> {
+    let directory = Arc::new(people::Directory(identity.clone()));
+    let ground = attendance::Ground {
+        store: store.clone(),
+        clock: world.clock.clone(),
+        health: health.clone(),
+        root: root.clone(),
+        people: directory.clone(),
+        kiosk_keys: directory,
+    };
+    Attendance::open(ground, config.settings.attendance.clone())
 }
 
 /// Plan B's desk, whose deeds the main program writes into its journal.

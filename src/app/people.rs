@@ -2,13 +2,19 @@
 
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
+
 use super::board::Called;
 use crate::base::caller::Caller;
 use crate::base::fault::{Fault, Kind};
 use crate::base::id::Id;
 use crate::domains::activity::{self, Person, Site};
 use crate::domains::assistant::readers::People;
-use crate::domains::identity::Identity;
+use crate::domains::attendance::people::{self as attendance, Person as Worker};
+use crate::domains::attendance::{KioskKeys, LayKey};
+use crate::domains::identity::records::{USERS, User};
+use crate::domains::identity::{Identity, api_keys};
+use crate::store::{Reader, Tx};
 
 /// The directory of users and roles.
 pub(super) struct Directory(pub(super) Identity);
@@ -49,11 +55,78 @@ impl activity::Directory for Directory {
     }
 }
 
-/// How people are called, for whoever shows what they did.
-pub(super) fn names(desk: Identity) -> Called {
-    Arc::new(move |id| match desk.user_by_id(&Caller::task("names"), id) {
-        Ok(listed) => Ok(Some(listed.user.display_name)),
+/// What attendance knows of a user.
+fn worker(user: User) -> Worker {
+    Worker {
+        id: user.id,
+        number: user.number,
+        active: user.is_active(),
+        username: user.username,
+        name: user.display_name,
+        email: user.email,
+    }
+}
+
+/// As attendance asks, for which nobody in particular asks.
+const ATTENDANCE: &str = "attendance";
+
+impl attendance::People for Directory {
+    fn person(&self, id: Id) -> Result<Option<Worker>, Fault> {
+        found(self.0.user_by_id(&Caller::task(ATTENDANCE), id))
+            .map(|listed| listed.map(|listed| worker(listed.user)))
+    }
+
+    fn numbered(&self, number: u64) -> Result<Option<Worker>, Fault> {
+        found(self.0.user(&Caller::task(ATTENDANCE), number))
+            .map(|listed| listed.map(|listed| worker(listed.user)))
+    }
+
+    fn everybody(&self) -> Result<Vec<Worker>, Fault> {
+        let mut people = self.0.everybody(&Caller::task(ATTENDANCE))?;
+        people.sort_by_cached_key(|user| (user.display_name.to_lowercase(), user.number));
+        Ok(people.into_iter().map(worker).collect())
+    }
+
+    fn site(&self) -> Result<attendance::Site, Fault> {
+        let site = self.0.site()?;
+        let zone = site.as_ref().and_then(|site| TimeZone::get(&site.time_zone).ok());
+        let name = site.map(|site| site.name).unwrap_or_default();
+        Ok(attendance::Site { name, zone: zone.unwrap_or(TimeZone::UTC) })
+    }
+
+    fn active(&self, tx: &Tx<'_>, user: Id) -> Result<Option<bool>, Fault> {
+        Ok(tx.get(&USERS, &user)?.map(|user| user.is_active()))
+    }
+}
+
+impl KioskKeys for Directory {
+    fn make(&self, caller: &Caller) -> Result<LayKey, Fault> {
+        let mint = self.0.mint_kiosk_key(caller)?;
+        Ok(Box::new(move |tx, caller, kiosk, name| {
+            api_keys::delete_keys_of(tx, caller, kiosk, true)?;
+            let issued = api_keys::lay_kiosk_key(tx, caller, kiosk, name, None, mint)?;
+            Ok(issued.text.to_string())
+        }))
+    }
+
+    fn take_back(&self, tx: &mut Tx<'_>, caller: &Caller, kiosk: Id) -> Result<usize, Fault> {
+        api_keys::delete_keys_of(tx, caller, kiosk, true)
+    }
+}
+
+/// None in the place of a fault that says that there is no such thing.
+fn found<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match answer {
+        Ok(found) => Ok(Some(found)),
         Err(fault) if fault.kind == Kind::NotFound => Ok(None),
         Err(fault) => Err(fault),
+    }
+}
+
+/// How people are called, for whoever shows what they did.
+pub(super) fn names(desk: Identity) -> Called {
+    Arc::new(move |id| {
+        found(desk.user_by_id(&Caller::task("names"), id))
+            .map(|listed| listed.map(|listed| listed.user.display_name))
     })
 }

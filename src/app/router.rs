@@ -15,6 +15,7 @@ use crate::domains::activity::{self, Activity};
 use crate::domains::assistant::routes::Lines;
 use crate::domains::assistant::thinking::Thinking;
 use crate::domains::assistant::{self, Assistant};
+use crate::domains::attendance::{self, Attendance};
 use crate::domains::continuity::{self, Continuity};
 use crate::domains::handover::Handover;
 use crate::domains::identity::live::Live;
@@ -41,6 +42,8 @@ pub struct Desks {
     pub assistant: Assistant,
     /// Models, answers, conversations.
     pub thinking: Thinking,
+    /// Presence.
+    pub attendance: Attendance,
     /// Plan B.
     pub continuity: Continuity,
     /// What was written down while the box was away.
@@ -66,6 +69,7 @@ fn described(desks: &Desks) -> OpenApiRouter {
             people,
             lines(desks),
         ))
+        .merge(attendance::routes::routes(desks.attendance.clone()))
         .merge(configuration::routes(desks.configuration.clone()))
         .merge(activity::routes::routes(desks.activity.clone()))
         .merge(continuity::routes::api(desks.continuity.clone()))

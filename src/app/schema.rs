@@ -4,6 +4,7 @@ use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{
     activity::records as activity, assistant::records as assistant, assistant::records::talk,
+    attendance::records as attendance,
     handover::records as handover, identity::records as identity,
 };
 use crate::store::migrate::Step;
@@ -92,6 +93,38 @@ pub const TABLES: &[Known] = &[
     known(&handover::ARRIVALS_IN_ORDER),
     known(&handover::REPORTS),
     known(&handover::OPEN),
+    known(&attendance::DEVICES),
+    known(&attendance::DEVICES_BY_NUMBER),
+    known(&attendance::DEVICES_BY_FINGERPRINT),
+    known(&attendance::DEVICES_OF),
+    known(&attendance::DEVICES_SEEN),
+    known(&attendance::KIOSKS),
+    known(&attendance::KIOSKS_BY_NUMBER),
+    known(&attendance::KIOSKS_BY_MARK),
+    known(&attendance::KIOSKS_SEEN),
+    known(&attendance::KIOSK_ACCESS),
+    known(&attendance::PAIRINGS),
+    known(&attendance::PASSES),
+    known(&attendance::KEYS),
+    known(&attendance::PINS),
+    known(&attendance::PUNCHES),
+    known(&attendance::PUNCHES_BY_NUMBER),
+    known(&attendance::PUNCHES_OF),
+    known(&attendance::PUNCHES_AT),
+    known(&attendance::PUNCHES_BY_TOKEN),
+    known(&attendance::CORRECTIONS),
+    known(&attendance::CORRECTIONS_BY_NUMBER),
+    known(&attendance::CORRECTIONS_OF),
+    known(&attendance::CORRECTIONS_OPEN),
+    known(&attendance::UNSETTLED),
+    known(&attendance::SCHEDULES),
+    known(&attendance::FOLLOWS),
+    known(&attendance::RULES),
+    known(&attendance::MONTHS),
+    known(&attendance::MONTH_TOTALS),
+    known(&attendance::HR_CODES),
+    known(&attendance::HR_CODES_BY_CODE),
+    known(&attendance::JOININGS),
 ];
 
 /// Every step from one shape of the store to the next; forward only, never edited once released.

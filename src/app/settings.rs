@@ -15,6 +15,7 @@ use crate::domains::assistant::history::HistorySettings;
 use crate::domains::assistant::passages::Cutting;
 use crate::domains::assistant::thinking::ThinkingSettings;
 use crate::domains::assistant::{AssistantSettings, DocumentSettings, SearchSettings};
+use crate::domains::attendance::settings::AttendanceSettings;
 use crate::domains::continuity::settings::{ContinuitySettings, WatchdogSettings};
 use crate::domains::identity::IdentitySettings;
 use crate::store::StoreOptions;
@@ -83,6 +84,8 @@ pub struct Settings {
     pub continuity: ContinuitySettings,
     /// The watchdog.
     pub watchdog: WatchdogSettings,
+    /// Attendance.
+    pub attendance: AttendanceSettings,
 }
 
 impl Settings {
@@ -180,6 +183,12 @@ fn variables() -> impl Iterator<Item = (String, String)> {
         match name.as_str() {
             DATA_VARIABLE => None,
             MODELS_VARIABLE => Some((config::variable("models.folder"), value)),
+            // Names that Chrona's installations set (attendance-chrona.md §2.9).
+            "JWT_PRIVATE_KEY_PATH" => Some((config::variable("attendance.pass_key_file"), value)),
+            "API_URL" => Some((config::variable("attendance.api_url"), value)),
+            "EPHEMERAL_TOKEN_EXPIRE_SECONDS" => {
+                Some((config::variable("attendance.pass_seconds"), value))
+            }
             _ => Some((name, value)),
         }
     })

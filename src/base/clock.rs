@@ -1,6 +1,6 @@
 //! Time: a wall that may be wrong, and a boot clock that cannot go back.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -68,6 +68,9 @@ pub trait Clock: Send + Sync {
     fn now(&self) -> Moment;
     /// Time since this machine started, counting sleep; it never goes back.
     fn since_boot(&self) -> Duration;
+    /// The name of this run of the machine: two runs have two, so that times since boot are compared
+    /// only where they can be.
+    fn boot(&self) -> [u8; 16];
 }
 
 /// The machine's own clocks.
@@ -86,16 +89,29 @@ impl Clock for MachineClock {
         let t = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
         Duration::new(u64::try_from(t.tv_sec).unwrap_or(0), u32::try_from(t.tv_nsec).unwrap_or(0))
     }
+
+    fn boot(&self) -> [u8; 16] {
+        static BOOT: OnceLock<[u8; 16]> = OnceLock::new();
+        *BOOT.get_or_init(|| {
+            let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            // Where the machine does not say, each start of the process counts as one of the machine.
+            uuid::Uuid::parse_str(told.trim()).unwrap_or_else(|_| uuid::Uuid::new_v4()).into_bytes()
+        })
+    }
 }
 
 /// A clock that moves only when told to, for tests.
 #[derive(Debug)]
-pub struct HeldClock(Mutex<(Moment, Duration)>);
+pub struct HeldClock(Mutex<Held>);
+
+/// The wall, the time since boot, and which boot it was.
+#[derive(Debug)]
+struct Held(Moment, Duration, u8);
 
 impl HeldClock {
     /// A clock that shows `now` and a boot an hour ago.
     pub fn at(now: Moment) -> Self {
-        Self(Mutex::new((now, Duration::from_hours(1))))
+        Self(Mutex::new(Held(now, Duration::from_hours(1), 1)))
     }
 
     /// Lets time pass, on the wall and since boot alike.
@@ -103,6 +119,13 @@ impl HeldClock {
         let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         held.0 = held.0.plus(span);
         held.1 += span;
+    }
+
+    /// Starts the machine anew: the wall goes on, the time since boot begins.
+    pub fn boot_anew(&self) {
+        let mut held = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        held.1 = Duration::ZERO;
+        held.2 = held.2.wrapping_add(1);
     }
 
     /// Moves the wall alone, as somebody who sets the clock does.
@@ -118,6 +141,10 @@ impl Clock for HeldClock {
 
     fn since_boot(&self) -> Duration {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1
+    }
+
+    fn boot(&self) -> [u8; 16] {
+        [self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner).2; 16]
     }
 }
 

@@ -4,6 +4,7 @@ pub mod caller;
 pub mod clock;
 pub mod config;
 pub mod confine;
+pub mod day;
 
 pub mod disk;
 pub mod fault;

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod assistant;
+pub mod attendance;
 pub mod continuity;
 pub mod handover;
 pub mod identity;

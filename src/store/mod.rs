@@ -32,7 +32,7 @@ pub use backend::Traffic;
 pub use journal::Deed;
 pub use table::{Blob, Record, Table};
 pub use tx::Tx;
-pub use view::{Reader, View, all, from, under};
+pub use view::{Reader, Span, View, all, between, from, under};
 
 use crate::base::caller::{Caller, Who};
 use crate::base::clock::Clock;

@@ -142,6 +142,16 @@ impl<'b> Tx<'b> {
         self.when.at
     }
 
+    /// How long the machine had been running at that moment.
+    pub fn since_boot(&self) -> std::time::Duration {
+        std::time::Duration::from_millis(self.when.since_boot_ms)
+    }
+
+    /// Whether the clock is in doubt.
+    pub fn doubtful(&self) -> bool {
+        self.when.doubtful
+    }
+
     /// A new record's name.
     pub fn new_id(&self) -> Id {
         Id::new(self.when.at)

@@ -131,6 +131,11 @@ pub fn from<K: Key>(first: &K) -> Span {
     (first.bytes(), None)
 }
 
+/// The span from `first` on up to `end`, which is left out.
+pub fn between<K: Key>(first: &K, end: &K) -> Span {
+    (first.bytes(), Some(end.bytes()))
+}
+
 /// One moment of the store, frozen while writers go on.
 pub struct View {
     reading: ReadTransaction,

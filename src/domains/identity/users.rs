@@ -170,6 +170,16 @@ impl Identity {
         })
     }
 
+    /// Every user as it is kept, for domains that know people by the directory: the box itself asks.
+    ///
+    /// # Errors
+    /// `right_missing` for whoever may not administer users.
+    pub fn everybody(&self, caller: &Caller) -> Result<Vec<User>, Fault> {
+        caller.require(Right::ManageRights)?;
+        let users = self.store.read(|view| view.list(&USERS, &all(), usize::MAX))?;
+        Ok(users.into_iter().map(|(_, user)| user).collect())
+    }
+
     /// One user, by the integer clients know it by.
     ///
     /// # Errors
