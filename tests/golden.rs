@@ -16,6 +16,8 @@ use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Packed, Passage, Readers, Seen, State,
 };
+use ilot::base::day::{Day, Month};
+use ilot::domains::attendance::records as at_work;
 use ilot::domains::handover::records::{Arrived, Outcome as HandedOver, Report as FileReport};
 use ilot::domains::identity::records::{
     ApiKey, Grant, Invitation, KeyKind, Pending, Role, SecondFactor, Session, Site,
@@ -339,6 +341,203 @@ fn the_records_of_the_handover_keep_their_bytes() {
         damage: Some("line 3".into()),
     };
     stands("Report", &report, FILE_REPORT);
+}
+
+#[test]
+fn the_records_of_attendance_keep_their_bytes() {
+    use at_work::{
+        Access, AccessMode, Band, Brief, Change, ClosedMonth, Correction, Decision, Device, Direction,
+        Flag, HrCode, Joining, Kind, Kiosk, KioskSeen, Overtime, Pairing, Pass, Pin, Punch, Rules,
+        Schedule, Shift, Step, Taken, Totals, Trust, Unsettled, Way as Made,
+    };
+    let device = Device {
+        id: id(1),
+        lineage: lineage(),
+        number: 300,
+        user: id(2),
+        fingerprint: "f".into(),
+        name: "Téléphone".into(),
+        attestation: Some("{}".into()),
+        public_key: vec![1, 2],
+        registered_at: MOMENT,
+        revoked_at: Some(MOMENT),
+    };
+    stands("Device", &device, kept("device"));
+    let kiosk = Kiosk {
+        id: id(1),
+        lineage: lineage(),
+        number: 300,
+        name: "Quai".into(),
+        location: "Portail".into(),
+        fingerprint: "f".into(),
+        address: Some("::1".into()),
+        public_key: None,
+        active: true,
+        access: AccessMode::Blacklist,
+        direction: Direction::Chosen,
+        trust: Trust::Anyone,
+        pins: true,
+        created_at: MOMENT,
+    };
+    stands("Kiosk", &kiosk, kept("kiosk"));
+    let seen = KioskSeen {
+        at: MOMENT,
+        app_version: "1".into(),
+        device_info: None,
+        address: Some("::1".into()),
+        clock_ahead_ms: Some(-300),
+        waiting: 300,
+    };
+    stands("KioskSeen", &seen, kept("kiosk_seen"));
+    let access = Access { granted: true, by: None, at: MOMENT, expires_at: Some(MOMENT) };
+    stands("Access", &access, kept("access"));
+    stands("Pairing", &Pairing { kiosk: id(1), expires_at: MOMENT }, kept("pairing"));
+    let pass = Pass {
+        user: id(2),
+        device: id(3),
+        nonce: id(4),
+        issued_at: MOMENT,
+        boot: [7; 16],
+        boot_ms: 300,
+        life_ms: 30_000,
+        taken: Some(Taken { at: MOMENT, kiosk: id(5), punch: id(6) }),
+    };
+    stands("Pass", &pass, kept("pass"));
+    stands("Pin", &Pin { mac: [0x5a; 32], set_at: MOMENT }, kept("pin"));
+    let punch = Punch {
+        id: id(1),
+        lineage: lineage(),
+        number: 300,
+        user: id(2),
+        device: Some(id(3)),
+        kiosk: None,
+        kind: Kind::BreakEnd,
+        way: Made::PlanB,
+        at: MOMENT,
+        kiosk_at: Some(MOMENT),
+        written_at: MOMENT,
+        token: "t".into(),
+        flags: vec![Flag::DoubtfulTime, Flag::ClosedMonth],
+    };
+    stands("Punch", &punch, kept("punch"));
+    let brief = Brief { number: 300, kind: Kind::ClockOut, kiosk: Some(id(3)), flags: vec![] };
+    stands("Brief", &brief, kept("brief"));
+    let mut correction = Correction {
+        id: id(1),
+        lineage: lineage(),
+        number: 300,
+        user: id(2),
+        about: MOMENT,
+        change: Change::Move { punch: id(3), at: MOMENT, kind: Kind::ClockIn },
+        reason: "oublié".into(),
+        author: Some(id(2)),
+        author_name: "Anna".into(),
+        asked_at: MOMENT,
+        decision: Decision::Withdrawn,
+        decided_by: Some("Zoé".into()),
+        decided_at: Some(MOMENT),
+        remark: String::new(),
+    };
+    stands("Correction", &correction, kept("correction"));
+    correction.change = Change::Add { kind: Kind::BreakStart, at: MOMENT };
+    stands("Correction", &correction, kept("correction_add"));
+    correction.change = Change::Drop { punch: id(3) };
+    stands("Correction", &correction, kept("correction_drop"));
+    let unsettled = Unsettled {
+        id: id(1),
+        came_at: MOMENT,
+        at: MOMENT,
+        kiosk: Some(id(2)),
+        user: None,
+        kind: Some(Kind::ClockIn),
+        way: Made::OwnPass,
+        token: "t".into(),
+        code: "pass_expired".into(),
+        reason: "x".into(),
+        settled_by: None,
+        settled_at: None,
+        remark: String::new(),
+    };
+    stands("Unsettled", &unsettled, kept("unsettled"));
+    let shift = Shift { from: 480, until: 960, pause: 60 };
+    let schedule = Schedule {
+        lineage: lineage(),
+        number: 300,
+        name: "Jour".into(),
+        days: vec![Some(shift), None],
+        retired: false,
+    };
+    stands("Schedule", &schedule, kept("schedule"));
+    let rules = Rules {
+        lineage: lineage(),
+        from: "2026-01-01".parse::<Day>().unwrap(),
+        name: "35 h".into(),
+        source: "L3121-27".into(),
+        week_minutes: 2100,
+        bands: vec![Band { minutes: Some(480), percent: 25 }, Band { minutes: None, percent: 50 }],
+        night_from: 1260,
+        night_until: 360,
+        day_max: 600,
+        week_max: 2880,
+        rest_min: 660,
+        pause_after: 360,
+        pause_min: 20,
+    };
+    stands("Rules", &rules, kept("rules"));
+    let month = ClosedMonth {
+        lineage: lineage(),
+        month: "2026-01".parse::<Month>().unwrap(),
+        closed: true,
+        at: MOMENT,
+        by: "Zoé".into(),
+        reason: String::new(),
+        times: 2,
+        sha256: [0x5a; 32],
+    };
+    stands("ClosedMonth", &month, kept("closed_month"));
+    let totals = Totals {
+        days: 20,
+        worked: 9000,
+        paused: 600,
+        night: 30,
+        sunday: 0,
+        expected: Some(8400),
+        overtime: vec![Overtime { percent: 25, minutes: 300 }],
+        open_days: 1,
+    };
+    stands("Totals", &totals, kept("totals"));
+    let code = HrCode {
+        lineage: lineage(),
+        number: 300,
+        code: "EMPL-2026-AAAAA".into(),
+        email: "a@b.fr".into(),
+        name: Some("Anna".into()),
+        by: None,
+        created_at: MOMENT,
+        expires_at: MOMENT,
+        used_at: Some(MOMENT),
+        used_by: Some(id(2)),
+    };
+    stands("HrCode", &code, kept("hr_code"));
+    let joining = Joining {
+        id: id(1),
+        code: 300,
+        email: "a@b.fr".into(),
+        step: Step::Completed,
+        began_at: MOMENT,
+        expires_at: MOMENT,
+        otp: "m".into(),
+        otp_until: MOMENT,
+        attempts: 3,
+        address: Some("::1".into()),
+    };
+    stands("Joining", &joining, kept("joining"));
+}
+
+/// The bytes of a record in `tests/golden/attendance.txt`: a name and its bytes a line.
+fn kept(name: &str) -> &'static str {
+    let lines = include_str!("golden/attendance.txt").lines();
+    lines.filter_map(|line| line.split_once(' ')).find(|(n, _)| *n == name).map_or("", |(_, b)| b)
 }
 
 #[test]

@@ -167,7 +167,7 @@ impl App {
         let with_model = boot.enter(Stage::Model)?;
         let assistant = open_assistant(&config, world, &store, &health, with_model, unclean)?;
         let thinking = open_thinking(&config, world, &store, &health, &root, &assistant)?;
-        let attendance = open_attendance(&config, world, &store, &health, &root, &identity)?;
+        let attendance = open_attendance(&config, world, &store, &root, &identity)?;
         let tls = open_tls(&config.settings.listen, data, &world.clock, root, &config.settings)?;
         let system = System {
             clock: world.clock.clone(),
@@ -389,7 +389,6 @@ fn open_attendance(
     config: &Config,
     world: &World,
     store: &Store,
-    health: &Health,
     root: &RootKey,
     identity: &Identity,
 ) -> Result<Attendance, Fault> {
@@ -397,10 +396,10 @@ fn open_attendance(
     let ground = attendance::Ground {
         store: store.clone(),
         clock: world.clock.clone(),
-        health: health.clone(),
         root: root.clone(),
         people: directory.clone(),
-        kiosk_keys: directory,
+        kiosk_keys: directory.clone(),
+        accounts: directory,
     };
     Attendance::open(ground, config.settings.attendance.clone())
 }

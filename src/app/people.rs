@@ -11,8 +11,10 @@ use crate::base::id::Id;
 use crate::domains::activity::{self, Person, Site};
 use crate::domains::assistant::readers::People;
 use crate::domains::attendance::people::{self as attendance, Person as Worker};
-use crate::domains::attendance::{KioskKeys, LayKey};
-use crate::domains::identity::records::{USERS, User};
+use crate::domains::attendance::{Accounts, KioskKeys, LayAccount, LayKey, NewAccount};
+use crate::domains::identity::records::{USERS, User, Way};
+use crate::domains::identity::registration::Registering;
+use crate::domains::identity::signing_in::Credentials;
 use crate::domains::identity::{Identity, api_keys};
 use crate::store::{Reader, Tx};
 
@@ -111,6 +113,30 @@ impl KioskKeys for Directory {
 
     fn take_back(&self, tx: &mut Tx<'_>, caller: &Caller, kiosk: Id) -> Result<usize, Fault> {
         api_keys::delete_keys_of(tx, caller, kiosk, true)
+    }
+}
+
+impl Accounts for Directory {
+    fn prepare(&self, account: &NewAccount) -> Result<LayAccount, Fault> {
+        let prepared = self.0.prepare(&Registering {
+            username: account.email.clone(),
+            email: account.email.clone(),
+            display_name: account.name.clone(),
+            password: account.password.clone(),
+            ..Registering::default()
+        })?;
+        Ok(Box::new(move |tx, caller| {
+            prepared.lay(tx, caller).map(|user| (user.id, user.number))
+        }))
+    }
+
+    fn sign_in(&self, caller: &Caller, user: Id) -> Result<String, Fault> {
+        let user = self.0.user_by_id(&Caller::task(ATTENDANCE), user)?.user;
+        let shown = Credentials {
+            client: caller.agent.clone().unwrap_or_default(),
+            ..Credentials::default()
+        };
+        Ok(self.0.begin(caller, user, &shown, Way::Password)?.token.to_string())
     }
 }
 

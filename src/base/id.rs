@@ -23,6 +23,11 @@ impl Id {
         Self(*uuid::Uuid::new_v7(stamp).as_bytes())
     }
 
+    /// A name that says nothing of when it was made: 122 random bits (RFC 9562, version 4).
+    pub fn random() -> Self {
+        Self(uuid::Uuid::new_v4().into_bytes())
+    }
+
     /// The name that stands for nothing, smaller than every real one.
     pub const ZERO: Self = Self([0; 16]);
 }

@@ -221,7 +221,7 @@ impl TokenKey {
     ///
     /// # Errors
     /// `Broken` when signing fails.
-    pub fn sign(&self, claims: &Claims) -> Result<String, Fault> {
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, Fault> {
         let doing = "signing a token";
         let claims = serde_json::to_vec(claims).map_err(|e| Fault::broken(doing, e))?;
         let mut token = format!("{}.{}", self.header, BASE64URL_NOPAD.encode(&claims));
@@ -263,7 +263,7 @@ impl TokenKey {
         kind: &str,
         now: Moment,
     ) -> Result<Claims, Refusal> {
-        let claims = self.signed(token)?;
+        let claims: Claims = self.signed(token)?;
         // Only now is anything believed that the token says.
         let seconds = now.0.div_euclid(1000);
         if claims.iss != issuer {
@@ -281,8 +281,12 @@ impl TokenKey {
         }
     }
 
-    /// What a token claims that this key has signed, whatever that is.
-    fn signed(&self, token: &str) -> Result<Claims, Refusal> {
+    /// What a token claims that this key has signed, whatever that is: whose token it is, for whom and
+    /// until when is left to whoever asks.
+    ///
+    /// # Errors
+    /// `token_malformed`, `token_algorithm`, `token_key_unknown`, `token_signature`.
+    pub fn signed<C: DeserializeOwned>(&self, token: &str) -> Result<C, Refusal> {
         if token.len() > TOKEN_MAX {
             return Err(MALFORMED);
         }
@@ -320,6 +324,16 @@ impl TokenKey {
 fn spki(public: &impl AsDer<PublicKeyX509Der<'static>>) -> Result<Vec<u8>, Fault> {
     let der = public.as_der().map_err(|e| Fault::broken("reading a token key", e))?;
     Ok(der.as_ref().to_vec())
+}
+
+/// The PKCS#8 bytes of the private key in a PEM text (RFC 7468), when it holds one without a passphrase
+/// that signs RS256; none for anything else.
+pub fn from_pem(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    let body: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
+    let bytes = Zeroizing::new(data_encoding::BASE64.decode(body.as_bytes()).ok()?);
+    TokenKey::read(Algorithm::Rs256, &bytes).ok().map(|_| bytes)
 }
 
 /// One part of a token: base64url without padding around JSON.

@@ -75,6 +75,21 @@ pub trait Reader {
         })
     }
 
+    /// Visits the records of a span from the last key to the first.
+    ///
+    /// # Errors
+    /// What the store or the visitor says; `Broken` for damaged bytes.
+    fn each_back<K: Key, V: Record>(
+        &self,
+        table: &Table<K, V>,
+        span: &Span,
+        mut visit: impl FnMut(K, V) -> Result<ControlFlow<()>, Fault>,
+    ) -> Result<(), Fault> {
+        self.raw_each(table.name, span, true, &mut |key, value| {
+            visit(read_key(key)?, V::decode(value)?)
+        })
+    }
+
     /// At most `limit` records of a span, in key order.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod peer;
 pub mod recognition;
 pub mod routes;
 pub mod run;
+pub mod sheet;
 pub mod squeeze;
 pub mod trace;
 

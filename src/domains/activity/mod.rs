@@ -8,7 +8,6 @@ pub mod reading;
 pub mod records;
 pub mod requests;
 pub mod routes;
-pub mod sheet;
 pub mod verification;
 
 use std::collections::{BTreeMap, HashMap};

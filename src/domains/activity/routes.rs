@@ -12,7 +12,7 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Activity;
-use super::sheet::MEDIA_TYPE;
+use crate::web::sheet::MEDIA_TYPE;
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
 

@@ -1,24 +1,35 @@
 //! Presence: employees' devices, QR passes, kiosks, punches, corrections, sheets.
 
 pub mod counting;
+pub mod devices;
+pub mod joining;
+mod keys;
+pub mod kiosks;
+pub mod lists;
+pub mod passes;
 pub mod people;
+pub mod punches;
 pub mod records;
 pub mod routes;
 pub mod settings;
+mod slow;
+pub mod taking;
 
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
+use zeroize::Zeroizing;
 
 use crate::base::caller::Caller;
 use crate::base::clock::{Clock, Moment};
 use crate::base::fault::Fault;
-use crate::base::health::Health;
 use crate::base::id::Id;
 use crate::engines::secrets::RootKey;
+use crate::engines::tokens::TokenKey;
 use crate::store::{Store, Tx};
 use people::{People, Person};
 use settings::AttendanceSettings;
+use slow::Slow;
 
 /// What the desk stands on.
 pub struct Ground {
@@ -26,15 +37,44 @@ pub struct Ground {
     pub store: Store,
     /// Where time comes from.
     pub clock: Arc<dyn Clock>,
-    /// Where the desk says how it is.
-    pub health: Health,
     /// What its keys are sealed with.
     pub root: RootKey,
     /// The directory.
     pub people: Arc<dyn People>,
     /// The directory's keys for kiosks.
     pub kiosk_keys: Arc<dyn KioskKeys>,
+    /// Where accounts are made.
+    pub accounts: Arc<dyn Accounts>,
 }
+
+/// An account to be, for somebody whom the personnel office lets in.
+pub struct NewAccount {
+    /// The address, which is the name to sign in with.
+    pub email: String,
+    /// How it is shown; the address when empty.
+    pub name: String,
+    /// The password.
+    pub password: Zeroizing<String>,
+}
+
+/// Where accounts are made: the directory.
+pub trait Accounts: Send + Sync {
+    /// Checks an account and hashes its password; the closure lays it down and answers the user's name of
+    /// record and integer.
+    ///
+    /// # Errors
+    /// The fields at fault, `registration_role_unusable`, `too_many_attempts`.
+    fn prepare(&self, account: &NewAccount) -> Result<LayAccount, Fault>;
+
+    /// Signs a new account in, and answers its access token.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn sign_in(&self, caller: &Caller, user: Id) -> Result<String, Fault>;
+}
+
+/// Puts a prepared account in its place.
+pub type LayAccount = Box<dyn FnOnce(&mut Tx<'_>, &Caller) -> Result<(Id, u64), Fault> + Send>;
 
 /// Keys that kiosks show in `X-Kiosk-API-Key`: the directory keeps them, the desk says when.
 pub trait KioskKeys: Send + Sync {
@@ -65,10 +105,13 @@ pub struct Attendance {
 }
 
 struct Desk {
-    health: Health,
-    root: RootKey,
     people: Arc<dyn People>,
     kiosk_keys: Arc<dyn KioskKeys>,
+    accounts: Arc<dyn Accounts>,
+    slow: Slow,
+    joining_key: Zeroizing<[u8; 32]>,
+    /// Signs passes.
+    pass_key: TokenKey,
 }
 
 impl Attendance {
@@ -77,8 +120,12 @@ impl Attendance {
     /// # Errors
     /// What the store says.
     pub fn open(ground: Ground, settings: AttendanceSettings) -> Result<Self, Fault> {
-        let Ground { store, clock, health, root, people, kiosk_keys } = ground;
-        let desk = Arc::new(Desk { health, root, people, kiosk_keys });
+        let Ground { store, clock, root, people, kiosk_keys, accounts } = ground;
+        let slow = Slow::new(clock.clone());
+        let joining_key = root.derive(joining::PURPOSE)?;
+        let pass_key = keys::open(&store, &root, &settings.pass_key_file)?;
+        let desk = Desk { people, kiosk_keys, accounts, slow, joining_key, pass_key };
+        let desk = Arc::new(desk);
         Ok(Self { store, clock, settings, desk })
     }
 
@@ -95,7 +142,17 @@ impl Attendance {
         self.desk.people.numbered(number)?.ok_or_else(|| Fault::not_found("user"))
     }
 
+    /// The address that set-up codes name, where the settings say one.
+    fn api_url(&self) -> String {
+        self.settings.api_url.clone()
+    }
+
     fn now(&self) -> Moment {
         self.clock.now()
     }
+}
+
+/// The key of what no two kiosks may share: a name (folded), a fingerprint, an address.
+fn kiosk_mark(what: &str, text: &str) -> String {
+    format!("{what}:{}", text.trim().to_lowercase())
 }

@@ -41,11 +41,6 @@ pub struct AttendanceSettings {
     pub punch_years: u64,
     /// How long revoked devices and used codes are kept, months. Default 12.
     pub device_months: u64,
-    /// A mail relay on the LAN, `HOST:PORT`, that sends words of six digits; without one the office
-    /// tells them. Default: none.
-    pub mail_relay: String,
-    /// From whom such mails come. Default `ilot@localhost`.
-    pub mail_from: String,
 }
 
 impl Default for AttendanceSettings {
@@ -67,8 +62,6 @@ impl Default for AttendanceSettings {
             self_approval: true,
             punch_years: 5,
             device_months: 12,
-            mail_relay: String::new(),
-            mail_from: "ilot@localhost".into(),
         }
     }
 }

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::gate::Lane;
-use super::records::{Invitation, ROLES};
+use super::records::{Invitation, ROLES, User};
 use super::users::{self, Draft, Listed};
 use super::workstation::needs_password;
 use super::{Identity, invitations, roles};
 use crate::base::caller::Caller;
 use crate::base::fault::{Fault, Kind};
-use crate::store::{Deed, Reader};
+use crate::store::{Deed, Reader, Tx};
 
 /// Whom registrations are counted under: beside names, as no name has a line break in it.
 const COUNTED_AS: &str = "\nregistration";
@@ -49,7 +49,35 @@ pub struct Registering {
     pub ignored: Vec<&'static str>,
 }
 
+/// An account that was checked and may be laid down by a write of another domain.
+pub struct Prepared {
+    draft: Draft,
+    hash: String,
+}
+
+impl Prepared {
+    /// Writes the account down.
+    ///
+    /// # Errors
+    /// `user_exists`.
+    pub fn lay(self, tx: &mut Tx<'_>, caller: &Caller) -> Result<User, Fault> {
+        users::create(tx, caller, self.draft, self.hash)
+    }
+}
+
 impl Identity {
+    /// Checks an account for somebody whom another domain lets in, and hashes its password. Its role is
+    /// that of whoever makes an account of its own.
+    ///
+    /// # Errors
+    /// The fields at fault, `registration_role_unusable`, `too_many_attempts`.
+    pub fn prepare(&self, asked: &Registering) -> Result<Prepared, Fault> {
+        let draft = drafted(asked, None, self.open_role()?);
+        self.check_draft(&draft)?;
+        let hash = self.hash_in(Lane::Stranger, &draft.password)?;
+        Ok(Prepared { draft, hash })
+    }
+
     /// Makes an account for whoever asks. Its role is the invitation's, or the setting's; what was sent
     /// of roles and owners is written down and changes nothing.
     ///

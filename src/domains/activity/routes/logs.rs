@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::reading::{Filter, Found, Part, member};
-use super::super::sheet::sheet;
+use crate::web::sheet::sheet;
 use super::super::{Activity, deeds};
 use super::stats::LogView;
 use super::{End, Format, as_file, given, limit, moment, reading};

@@ -1,0 +1,403 @@
+//! Taking passes at kiosks: checked and taken in one write, each once (attendance-chrona.md §2.4).
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use super::counting::{self, Counted};
+use super::passes::{AUDIENCE, Claims, KIND, revoked};
+use super::punches::{self, Draft};
+use super::records::{
+    Access, AccessMode, DEVICES, Direction, Flag, KIOSK_ACCESS, KIOSKS, KIOSKS_BY_MARK,
+    KIOSKS_BY_NUMBER, Kind, Kiosk, PASSES, PUNCHES, PUNCHES_AT, Pass, Punch, Taken, Trust, Way,
+};
+use super::{Attendance, kiosk_mark};
+use crate::base::caller::{Caller, Right, Who};
+use crate::base::clock::Moment;
+use crate::base::fault::{Fault, Kind as Sort};
+use crate::base::id::Id;
+use crate::records;
+use crate::store::{Deed, Reader, Tx, between};
+
+/// What a kiosk sends.
+#[derive(Debug, Clone, Default)]
+pub struct Scan {
+    /// What the phone shows.
+    pub token: String,
+    /// The kiosk's integer, where it says so.
+    pub kiosk: Option<u64>,
+    /// What the punch says; none leaves it to the kiosk.
+    pub kind: Option<Kind>,
+    /// The kiosk's clock, where it says so.
+    pub kiosk_at: Option<Moment>,
+}
+
+/// What became of a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The punch's integer.
+    pub punch: u64,
+    /// When.
+    pub at: Moment,
+    /// The user's integer.
+    pub user: u64,
+    /// How the user is shown.
+    pub name: String,
+    /// The device's integer.
+    pub device: Option<u64>,
+    /// What it says.
+    pub kind: Kind,
+}
+
+/// What a pass came to: a refusal that has to be written down is no failure of the write.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Outcome {
+    Taken(Receipt),
+    Refused(Why),
+}
+
+/// Why a pass was refused, with a line in the journal.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Why {
+    Replay,
+    NotListed,
+    Blocked,
+    AccessOver,
+}
+
+records!(Outcome);
+
+/// What the journal says of a punch.
+#[derive(Serialize)]
+struct Shown {
+    user_id: u64,
+    device_id: Option<u64>,
+    kiosk_id: u64,
+    punch_type: &'static str,
+    at: Moment,
+    jti: String,
+    nonce: Id,
+    flags: Vec<Flag>,
+}
+
+/// What the journal says of a pass that was refused.
+#[derive(Serialize)]
+struct Attempt {
+    user_id: u64,
+    kiosk_id: u64,
+    jti: Id,
+    why: Why,
+}
+
+impl Attendance {
+    /// Takes a pass at a kiosk.
+    ///
+    /// # Errors
+    /// In the contract's order: `kiosk_unknown`, `kiosk_inactive`, `kiosk_mismatch`, `pass_malformed`,
+    /// `pass_kind`, `pass_unknown`, `pass_expired`, `pass_used`, `device_revoked`, `user_unknown`,
+    /// `kiosk_closed_to_you`.
+    pub fn validate(&self, caller: &Caller, scan: &Scan) -> Result<Receipt, Fault> {
+        let kiosk = self.kiosk_of(caller, scan.kiosk)?;
+        let claims = self.claims(&scan.token)?;
+        let user: u64 = claims.sub.parse().map_err(|_| malformed())?;
+        let person = self.desk.people.numbered(user)?.ok_or_else(unknown_user)?;
+        let taking = Taking {
+            kiosk,
+            claims,
+            user,
+            name: person.name,
+            kind: scan.kind,
+            kiosk_at: scan.kiosk_at,
+            boot: self.clock.boot(),
+            zone: self.zone()?,
+            people: self.desk.people.clone(),
+            open: Duration::from_hours(self.settings.open_hours),
+            quick: Duration::from_secs(self.settings.quick_seconds),
+            clock_off: Duration::from_secs(self.settings.kiosk_clock_seconds),
+        };
+        let who = caller.clone();
+        let outcome =
+            self.store.write_once(caller, "punch.validate", move |tx| taking.taken(tx, &who))?;
+        match outcome {
+            Outcome::Taken(receipt) => Ok(receipt),
+            Outcome::Refused(why) => Err(why.fault()),
+        }
+    }
+
+    /// The kiosk that a request comes from: by its key, else by what its record trusts.
+    ///
+    /// # Errors
+    /// `kiosk_unknown`, `kiosk_inactive`, `kiosk_mismatch`.
+    pub(super) fn kiosk_of(&self, caller: &Caller, number: Option<u64>) -> Result<Kiosk, Fault> {
+        let found = self.store.read(|view| match caller.who {
+            Who::Machine { id, .. } if caller.require(Right::PunchForOthers).is_ok() => {
+                view.get(&KIOSKS, &id)
+            }
+            _ => trusted(view, caller, number),
+        })?;
+        let kiosk = found.ok_or_else(unknown_kiosk)?;
+        if number.is_some_and(|number| number != kiosk.number) {
+            let message = "kiosk_id does not match the key's kiosk";
+            return Err(Fault::forbidden("kiosk_mismatch", message));
+        }
+        if !kiosk.active {
+            return Err(Fault::forbidden("kiosk_inactive", "Kiosk is not active"));
+        }
+        Ok(kiosk)
+    }
+
+    /// What a pass of this box claims, whatever became of it.
+    fn claims(&self, token: &str) -> Result<Claims, Fault> {
+        let claims: Claims = self.desk.pass_key.signed(token.trim()).map_err(|_| malformed())?;
+        if claims.iss != self.store.site().to_string() || claims.aud != AUDIENCE {
+            return Err(malformed());
+        }
+        if claims.kind != KIND {
+            return Err(Fault::invalid("pass_kind", "Invalid token type: not a pass"));
+        }
+        Ok(claims)
+    }
+}
+
+/// A pass on its way into the store.
+struct Taking {
+    kiosk: Kiosk,
+    claims: Claims,
+    user: u64,
+    name: String,
+    kind: Option<Kind>,
+    kiosk_at: Option<Moment>,
+    boot: [u8; 16],
+    zone: TimeZone,
+    people: std::sync::Arc<dyn super::people::People>,
+    open: Duration,
+    quick: Duration,
+    clock_off: Duration,
+}
+
+impl Taking {
+    fn taken(self, tx: &mut Tx<'_>, caller: &Caller) -> Result<Outcome, Fault> {
+        let jti = self.claims.jti;
+        let mut pass = tx.get(&PASSES, &jti)?.ok_or_else(|| {
+            Fault::invalid("pass_unknown", "Token not found in tracking database")
+        })?;
+        if pass.taken.is_some() {
+            return self.refused(tx, caller, "punch.replay", Why::Replay);
+        }
+        if !self.is_alive(&pass, tx.since_boot()) {
+            return Err(Fault::invalid("pass_expired", "Token has expired"));
+        }
+        let device = tx.get(&DEVICES, &pass.device)?;
+        let device = device.ok_or_else(|| {
+            Fault::new(Sort::NotFound, "device_unknown", "Device not found")
+        })?;
+        if device.revoked_at.is_some() {
+            return Err(revoked());
+        }
+        if self.people.active(tx, pass.user)? != Some(true) {
+            return Err(unknown_user());
+        }
+        if let Some(why) = kept_out(tx, &self.kiosk, pass.user, tx.now())? {
+            return self.refused(tx, caller, "punch.deny", why);
+        }
+        let now = tx.now();
+        let last = counting::last_before(tx, pass.user, now.minus(self.open), now.plus(TICK))?;
+        let kind = self.kind.unwrap_or_else(|| direction(&self.kiosk, last.as_ref()));
+        let draft = Draft {
+            user: pass.user,
+            device: Some(pass.device),
+            kiosk: Some(self.kiosk.id),
+            kind,
+            way: Way::Pass,
+            at: now,
+            kiosk_at: self.kiosk_at,
+            token: jti.to_string(),
+            flags: self.flags(tx, &pass, kind, last.as_ref())?,
+        };
+        let punch = punches::lay(tx, &self.zone, draft)?;
+        let nonce = pass.nonce;
+        pass.taken = Some(Taken { at: now, kiosk: self.kiosk.id, punch: punch.id });
+        tx.put(&PASSES, &jti, &pass)?;
+        let receipt = Receipt {
+            punch: punch.number,
+            at: punch.at,
+            user: self.user,
+            name: self.name,
+            device: Some(device.number),
+            kind,
+        };
+        let shown = shown(&punch, &receipt, self.kiosk.number, nonce);
+        tx.journal(caller, Deed::new("punch.validate", punch.number).after(&shown))?;
+        Ok(Outcome::Taken(receipt))
+    }
+
+    /// A pass lives in the run of the machine that issued it, by the clock that cannot be set.
+    fn is_alive(&self, pass: &Pass, since: Duration) -> bool {
+        let age = since.saturating_sub(Duration::from_millis(pass.boot_ms));
+        pass.boot == self.boot && age <= Duration::from_millis(pass.life_ms)
+    }
+
+    fn refused(
+        &self,
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        deed: &'static str,
+        why: Why,
+    ) -> Result<Outcome, Fault> {
+        let attempt = Attempt {
+            user_id: self.user,
+            kiosk_id: self.kiosk.number,
+            jti: self.claims.jti,
+            why,
+        };
+        tx.journal(caller, Deed::new(deed, self.claims.jti).after(&attempt))?;
+        Ok(Outcome::Refused(why))
+    }
+
+    /// What is odd about the punch that is to be.
+    fn flags(
+        &self,
+        tx: &Tx<'_>,
+        pass: &Pass,
+        kind: Kind,
+        last: Option<&Counted>,
+    ) -> Result<Vec<Flag>, Fault> {
+        let mut flags = Vec::new();
+        if !fits(kind, last.map(|last| last.kind)) {
+            flags.push(Flag::OutOfOrder);
+        }
+        let now = tx.now();
+        let off = |at: Moment| now.since(at).max(at.since(now)) > self.clock_off;
+        if self.kiosk_at.is_some_and(off) {
+            flags.push(Flag::KioskClock);
+        }
+        if self.alternates(tx, pass.user)? {
+            flags.push(Flag::TooQuick);
+        }
+        Ok(flags)
+    }
+
+    /// Whether somebody else punched at this kiosk a moment ago, and this person right before: whoever
+    /// holds two phones in turn looks like that.
+    fn alternates(&self, tx: &Tx<'_>, user: Id) -> Result<bool, Fault> {
+        let now = tx.now();
+        let window = between(&(now.minus(self.quick), Id::ZERO), &(now.plus(TICK), Id::ZERO));
+        let mut latest = Vec::new();
+        for ((_, id), ()) in tx.list(&PUNCHES_AT, &window, QUICK_MAX)? {
+            latest.extend(tx.get(&PUNCHES, &id)?.filter(|p| p.kiosk == Some(self.kiosk.id)));
+        }
+        let others = latest.last().is_some_and(|punch| punch.user != user);
+        Ok(others && latest.iter().any(|punch| punch.user == user))
+    }
+}
+
+/// The smallest step of a moment.
+const TICK: Duration = Duration::from_millis(1);
+/// Punches of the last moments that are looked at.
+const QUICK_MAX: usize = 64;
+
+/// The kiosk that a request without a key may speak for.
+fn trusted(
+    reader: &impl Reader,
+    caller: &Caller,
+    number: Option<u64>,
+) -> Result<Option<Kiosk>, Fault> {
+    if let Some(address) = caller.address {
+        let mark = kiosk_mark("address", &address.to_string());
+        if let Some(id) = reader.get(&KIOSKS_BY_MARK, &mark)?
+            && let Some(kiosk) = reader.get(&KIOSKS, &id)?
+            && kiosk.trust != Trust::Key
+        {
+            return Ok(Some(kiosk));
+        }
+    }
+    let Some(number) = number else { return Ok(None) };
+    let Some(id) = reader.get(&KIOSKS_BY_NUMBER, &number)? else { return Ok(None) };
+    Ok(reader.get(&KIOSKS, &id)?.filter(|kiosk| kiosk.trust == Trust::Anyone))
+}
+
+/// Why a person may not punch at a kiosk; none for who may.
+fn kept_out(
+    reader: &impl Reader,
+    kiosk: &Kiosk,
+    user: Id,
+    now: Moment,
+) -> Result<Option<Why>, Fault> {
+    let row = reader.get(&KIOSK_ACCESS, &(kiosk.id, user))?;
+    let over = |row: &Access| row.expires_at.is_some_and(|end| end <= now);
+    Ok(match (kiosk.access, row) {
+        (AccessMode::Public, _) => None,
+        (AccessMode::Whitelist, Some(row)) if row.granted && over(&row) => Some(Why::AccessOver),
+        (AccessMode::Whitelist, Some(row)) if row.granted => None,
+        (AccessMode::Whitelist, _) => Some(Why::NotListed),
+        (AccessMode::Blacklist, Some(row)) if !row.granted && !over(&row) => Some(Why::Blocked),
+        (AccessMode::Blacklist, _) => None,
+    })
+}
+
+/// What a punch says when its request does not.
+pub(super) fn direction(kiosk: &Kiosk, last: Option<&Counted>) -> Kind {
+    match kiosk.direction {
+        Direction::ClockIn => Kind::ClockIn,
+        Direction::ClockOut => Kind::ClockOut,
+        Direction::Automatic | Direction::Chosen => match last.map(|last| last.kind) {
+            Some(Kind::ClockIn | Kind::BreakEnd) => Kind::ClockOut,
+            Some(Kind::BreakStart) => Kind::BreakEnd,
+            Some(Kind::ClockOut) | None => Kind::ClockIn,
+        },
+    }
+}
+
+/// Whether a punch can follow the one before.
+pub(super) fn fits(kind: Kind, last: Option<Kind>) -> bool {
+    match kind {
+        Kind::ClockIn => matches!(last, None | Some(Kind::ClockOut)),
+        Kind::ClockOut | Kind::BreakStart => {
+            matches!(last, Some(Kind::ClockIn | Kind::BreakEnd))
+        }
+        Kind::BreakEnd => last == Some(Kind::BreakStart),
+    }
+}
+
+fn shown(punch: &Punch, receipt: &Receipt, kiosk: u64, nonce: Id) -> Shown {
+    Shown {
+        user_id: receipt.user,
+        device_id: receipt.device,
+        kiosk_id: kiosk,
+        punch_type: punch.kind.name(),
+        at: punch.at,
+        jti: punch.token.clone(),
+        nonce,
+        flags: punch.flags.clone(),
+    }
+}
+
+impl Why {
+    fn fault(self) -> Fault {
+        let closed = |words: &str| {
+            Fault::forbidden("kiosk_closed_to_you", format!("Accès refusé: {words}"))
+        };
+        match self {
+            Self::Replay => Fault::invalid(
+                "pass_used",
+                "Token has already been used (replay attack detected)",
+            ),
+            Self::NotListed => closed("vous n'êtes pas sur la liste de cette borne"),
+            Self::Blocked => closed("cette borne vous est fermée"),
+            Self::AccessOver => closed("votre accès à cette borne a pris fin"),
+        }
+    }
+}
+
+fn malformed() -> Fault {
+    Fault::invalid("pass_malformed", "Invalid or malformed JWT token")
+}
+
+fn unknown_user() -> Fault {
+    Fault::new(Sort::NotFound, "user_unknown", "User not found")
+}
+
+fn unknown_kiosk() -> Fault {
+    Fault::new(Sort::NotFound, "kiosk_unknown", "No kiosk found for this address or API key")
+}
