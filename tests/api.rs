@@ -3,6 +3,7 @@
 mod activity;
 mod answers;
 pub mod ask;
+mod attendance;
 mod collections;
 mod continuity;
 mod conversations;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use ilot::base::clock::Moment;
+use ilot::base::day::{Day, Month};
 use ilot::base::id::{Id, Lineage, Revision};
 use ilot::domains::activity::records::{Checkpoint, Hour, Tally, Verified};
 use ilot::domains::assistant::adding::{Added, Outcome};
@@ -16,7 +17,6 @@ use ilot::domains::assistant::records::talk::{Model, ModelFile, Purpose};
 use ilot::domains::assistant::records::{
     Collection, Document, Edition, Failure, File, Headings, Packed, Passage, Readers, Seen, State,
 };
-use ilot::base::day::{Day, Month};
 use ilot::domains::attendance::records as at_work;
 use ilot::domains::handover::records::{Arrived, Outcome as HandedOver, Report as FileReport};
 use ilot::domains::identity::records::{
@@ -346,9 +346,9 @@ fn the_records_of_the_handover_keep_their_bytes() {
 #[test]
 fn the_records_of_attendance_keep_their_bytes() {
     use at_work::{
-        Access, AccessMode, Band, Brief, Change, ClosedMonth, Correction, Decision, Device, Direction,
-        Flag, HrCode, Joining, Kind, Kiosk, KioskSeen, Overtime, Pairing, Pass, Pin, Punch, Rules,
-        Schedule, Shift, Step, Taken, Totals, Trust, Unsettled, Way as Made,
+        Access, AccessMode, Band, Brief, Change, ClosedMonth, Correction, Decision, Device,
+        Direction, Flag, HrCode, Joining, Kind, Kiosk, KioskSeen, Overtime, Pairing, Pass, Pin,
+        Punch, Rules, Schedule, Shift, Step, Taken, Totals, Trust, Unsettled, Way as Made,
     };
     let device = Device {
         id: id(1),
@@ -362,7 +362,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         registered_at: MOMENT,
         revoked_at: Some(MOMENT),
     };
-    stands("Device", &device, kept("device"));
+    stands("Device", &device, &kept("device"));
     let kiosk = Kiosk {
         id: id(1),
         lineage: lineage(),
@@ -379,7 +379,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         pins: true,
         created_at: MOMENT,
     };
-    stands("Kiosk", &kiosk, kept("kiosk"));
+    stands("Kiosk", &kiosk, &kept("kiosk"));
     let seen = KioskSeen {
         at: MOMENT,
         app_version: "1".into(),
@@ -388,10 +388,10 @@ fn the_records_of_attendance_keep_their_bytes() {
         clock_ahead_ms: Some(-300),
         waiting: 300,
     };
-    stands("KioskSeen", &seen, kept("kiosk_seen"));
+    stands("KioskSeen", &seen, &kept("kiosk_seen"));
     let access = Access { granted: true, by: None, at: MOMENT, expires_at: Some(MOMENT) };
-    stands("Access", &access, kept("access"));
-    stands("Pairing", &Pairing { kiosk: id(1), expires_at: MOMENT }, kept("pairing"));
+    stands("Access", &access, &kept("access"));
+    stands("Pairing", &Pairing { kiosk: id(1), expires_at: MOMENT }, &kept("pairing"));
     let pass = Pass {
         user: id(2),
         device: id(3),
@@ -402,8 +402,8 @@ fn the_records_of_attendance_keep_their_bytes() {
         life_ms: 30_000,
         taken: Some(Taken { at: MOMENT, kiosk: id(5), punch: id(6) }),
     };
-    stands("Pass", &pass, kept("pass"));
-    stands("Pin", &Pin { mac: [0x5a; 32], set_at: MOMENT }, kept("pin"));
+    stands("Pass", &pass, &kept("pass"));
+    stands("Pin", &Pin { mac: [0x5a; 32], set_at: MOMENT }, &kept("pin"));
     let punch = Punch {
         id: id(1),
         lineage: lineage(),
@@ -419,9 +419,9 @@ fn the_records_of_attendance_keep_their_bytes() {
         token: "t".into(),
         flags: vec![Flag::DoubtfulTime, Flag::ClosedMonth],
     };
-    stands("Punch", &punch, kept("punch"));
+    stands("Punch", &punch, &kept("punch"));
     let brief = Brief { number: 300, kind: Kind::ClockOut, kiosk: Some(id(3)), flags: vec![] };
-    stands("Brief", &brief, kept("brief"));
+    stands("Brief", &brief, &kept("brief"));
     let mut correction = Correction {
         id: id(1),
         lineage: lineage(),
@@ -438,11 +438,11 @@ fn the_records_of_attendance_keep_their_bytes() {
         decided_at: Some(MOMENT),
         remark: String::new(),
     };
-    stands("Correction", &correction, kept("correction"));
+    stands("Correction", &correction, &kept("correction"));
     correction.change = Change::Add { kind: Kind::BreakStart, at: MOMENT };
-    stands("Correction", &correction, kept("correction_add"));
+    stands("Correction", &correction, &kept("correction_add"));
     correction.change = Change::Drop { punch: id(3) };
-    stands("Correction", &correction, kept("correction_drop"));
+    stands("Correction", &correction, &kept("correction_drop"));
     let unsettled = Unsettled {
         id: id(1),
         came_at: MOMENT,
@@ -458,7 +458,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         settled_at: None,
         remark: String::new(),
     };
-    stands("Unsettled", &unsettled, kept("unsettled"));
+    stands("Unsettled", &unsettled, &kept("unsettled"));
     let shift = Shift { from: 480, until: 960, pause: 60 };
     let schedule = Schedule {
         lineage: lineage(),
@@ -467,7 +467,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         days: vec![Some(shift), None],
         retired: false,
     };
-    stands("Schedule", &schedule, kept("schedule"));
+    stands("Schedule", &schedule, &kept("schedule"));
     let rules = Rules {
         lineage: lineage(),
         from: "2026-01-01".parse::<Day>().unwrap(),
@@ -483,7 +483,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         pause_after: 360,
         pause_min: 20,
     };
-    stands("Rules", &rules, kept("rules"));
+    stands("Rules", &rules, &kept("rules"));
     let month = ClosedMonth {
         lineage: lineage(),
         month: "2026-01".parse::<Month>().unwrap(),
@@ -494,7 +494,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         times: 2,
         sha256: [0x5a; 32],
     };
-    stands("ClosedMonth", &month, kept("closed_month"));
+    stands("ClosedMonth", &month, &kept("closed_month"));
     let totals = Totals {
         days: 20,
         worked: 9000,
@@ -505,7 +505,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         overtime: vec![Overtime { percent: 25, minutes: 300 }],
         open_days: 1,
     };
-    stands("Totals", &totals, kept("totals"));
+    stands("Totals", &totals, &kept("totals"));
     let code = HrCode {
         lineage: lineage(),
         number: 300,
@@ -518,7 +518,7 @@ fn the_records_of_attendance_keep_their_bytes() {
         used_at: Some(MOMENT),
         used_by: Some(id(2)),
     };
-    stands("HrCode", &code, kept("hr_code"));
+    stands("HrCode", &code, &kept("hr_code"));
     let joining = Joining {
         id: id(1),
         code: 300,
@@ -531,13 +531,14 @@ fn the_records_of_attendance_keep_their_bytes() {
         attempts: 3,
         address: Some("::1".into()),
     };
-    stands("Joining", &joining, kept("joining"));
+    stands("Joining", &joining, &kept("joining"));
 }
 
 /// The bytes of a record in `tests/golden/attendance.txt`: a name and its bytes a line.
-fn kept(name: &str) -> &'static str {
-    let lines = include_str!("golden/attendance.txt").lines();
-    lines.filter_map(|line| line.split_once(' ')).find(|(n, _)| *n == name).map_or("", |(_, b)| b)
+fn kept(name: &str) -> String {
+    let text = fs::read_to_string(golden("attendance.txt")).unwrap();
+    let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+    lines.find(|(known, _)| *known == name).map_or_else(String::new, |(_, bytes)| bytes.to_owned())
 }
 
 #[test]

@@ -125,9 +125,7 @@ impl Accounts for Directory {
             password: account.password.clone(),
             ..Registering::default()
         })?;
-        Ok(Box::new(move |tx, caller| {
-            prepared.lay(tx, caller).map(|user| (user.id, user.number))
-        }))
+        Ok(Box::new(move |tx, caller| prepared.lay(tx, caller).map(|user| (user.id, user.number))))
     }
 
     fn sign_in(&self, caller: &Caller, user: Id) -> Result<String, Fault> {

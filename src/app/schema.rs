@@ -4,8 +4,8 @@ use crate::domains::assistant::steps;
 use crate::domains::identity::earlier;
 use crate::domains::{
     activity::records as activity, assistant::records as assistant, assistant::records::talk,
-    attendance::records as attendance,
-    handover::records as handover, identity::records as identity,
+    attendance::records as attendance, handover::records as handover,
+    identity::records as identity,
 };
 use crate::store::migrate::Step;
 use crate::store::table::Duty;

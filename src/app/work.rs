@@ -17,6 +17,7 @@ use crate::base::fault::Fault;
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::readers;
 use crate::domains::assistant::thinking::Thinking;
+use crate::domains::attendance::Attendance;
 use crate::domains::identity::Identity;
 use crate::domains::identity::guards::Reach;
 use crate::domains::identity::offboarding::Taken;
@@ -44,6 +45,7 @@ pub(super) fn introduce(identity: &Identity) {
     }));
     identity.on_offboarding(Arc::new(|tx, caller, user, apply| {
         let taken = Thinking::forget_user(tx, caller, user, apply)?;
+        let taken = taken.into_iter().chain(Attendance::forget_user(tx, caller, user, apply)?);
         Ok(taken.into_iter().map(|(what, count)| Taken { what, count }).collect())
     }));
 }
@@ -65,6 +67,8 @@ pub(super) fn start(
     desks.activity.start(tasks)?;
     let (identity, store) = (desks.identity.clone(), store.clone());
     tasks.every("prune", PRUNE_EVERY, move |_| identity.prune().and_then(|()| store.prune()))?;
+    let attendance = desks.attendance.clone();
+    tasks.every("passes", PRUNE_EVERY, move |_| attendance.prune_passes())?;
     let meters = desks.system.meters.clone();
     tasks.every("meters", TEND_EVERY, move |_| {
         meters.tend();

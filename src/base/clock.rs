@@ -99,7 +99,8 @@ impl Clock for MachineClock {
     fn boot(&self) -> [u8; 16] {
         static BOOT: OnceLock<[u8; 16]> = OnceLock::new();
         *BOOT.get_or_init(|| {
-            let told = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+            let told =
+                std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
             // Where the machine does not say, each start of the process counts as one of the machine.
             uuid::Uuid::parse_str(told.trim()).unwrap_or_else(|_| uuid::Uuid::new_v4()).into_bytes()
         })

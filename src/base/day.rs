@@ -226,7 +226,10 @@ mod tests {
         assert_eq!(day("2026-12-31").month().plus(1).first(), day("2027-01-01"));
         assert_eq!("2026-13".parse::<Month>(), Err(NoDate));
         assert_eq!("2026-01-01T00:00".parse::<Day>(), Err(NoDate));
-        assert_eq!((day("2026-11-25").weekday(), day("2026-11-25").monday()), (2, day("2026-11-23")));
+        assert_eq!(
+            (day("2026-11-25").weekday(), day("2026-11-25").monday()),
+            (2, day("2026-11-23"))
+        );
         assert_eq!(day("2027-01-01").week(), (2026, 53));
     }
 

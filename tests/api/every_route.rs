@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{planb_key}` a further key of Plan B, `{arrival}` something that Plan B wrote down and nobody takes, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{planb_key}` a further key of Plan B, `{arrival}` something that Plan B wrote down and nobody takes, `{device}` a phone of whoever asks, `{kiosk}` a new kiosk, `{pairing}` a code that pairs one, `{hr_code}` a new code of the personnel office, `{joining}` somebody who joins with one, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -1000,6 +1000,220 @@ fn of_plan_b() -> Vec<Case> {
     ]
 }
 
+/// A request whose JSON names numbers that are filled in.
+fn sends(method: &str, path: &str, body: &str) -> Ask {
+    ask(method, path).raw("application/json", body)
+}
+
+fn of_phones_and_kiosks() -> Vec<Case> {
+    let (own, keeps) = (Open::Holders("use_attendance"), Open::Holders("manage_attendance"));
+    let sees = Open::Holders("view_attendance");
+    let door = Open::Holders("punch_for_others");
+    let register = |body: &Value| post("/devices/register", body);
+    let kiosk = |body: &Value| post("/admin/kiosks", body);
+    let one = "/admin/kiosks/{kiosk}";
+    let none = "/admin/kiosks/999999";
+    let no_key = json!({"code": "kiosk_unknown"});
+    vec![
+        case(own, register(&json!({"device_fingerprint": "t{n}", "device_name": "T"})), 201)
+            .of("post", "/devices/register")
+            .with(json!({"is_revoked": false, "attestation_data": null, "last_seen_at": null}))
+            .takes_json()
+            .wrong(register(&json!({"device_name": "T"})), json!(["body", "device_fingerprint"]))
+            .wrong(
+                register(&json!({"device_fingerprint": "", "device_name": "T"})),
+                json!(["body", "device_fingerprint"]),
+            )
+            .wrong(
+                register(&json!({"device_fingerprint": "x", "device_name": "T".repeat(101)})),
+                json!(["body", "device_name"]),
+            ),
+        case(own, get("/devices/me?include_revoked=true"), 200)
+            .of("get", "/devices/me")
+            .wrong(get("/devices/me?include_revoked=7"), json!(["query", "include_revoked"])),
+        case(own, ask("POST", "/devices/{device}/revoke"), 200)
+            .of("post", "/devices/{id}/revoke")
+            .with(json!({"is_revoked": true}))
+            .owned()
+            .unknown("/devices/999999/revoke"),
+        case(keeps, get("/admin/devices?limit=1&is_revoked=false"), 200)
+            .of("get", "/admin/devices")
+            .wrong(get("/admin/devices?user_id=x"), json!(["query", "user_id"])),
+        case(keeps, ask("POST", "/admin/devices/{device}/revoke"), 200)
+            .of("post", "/admin/devices/{id}/revoke")
+            .with(json!({"is_revoked": true}))
+            .unknown("/admin/devices/999999/revoke"),
+        case(own, sends("POST", "/punch/request-token", "{\"device_id\": {device}}"), 200)
+            .of("post", "/punch/request-token")
+            .with(json!({"expires_in": 30}))
+            .takes_json()
+            .owned()
+            .wrong(post("/punch/request-token", &json!({})), json!(["body", "device_id"])),
+        case(Open::All, post("/punch/validate", &json!({"qr_token": "x"})), 404)
+            .of("post", "/punch/validate")
+            .with(no_key.clone())
+            .takes_json()
+            .wrong(post("/punch/validate", &json!({})), json!(["body", "qr_token"]))
+            .wrong(
+                post("/punch/validate", &json!({"qr_token": "x", "punch_type": "lunch"})),
+                json!(["body", "punch_type"]),
+            ),
+        case(own, get("/punch/history?limit=5"), 200)
+            .of("get", "/punch/history")
+            .wrong(get("/punch/history?limit=-1"), json!(["query", "limit"])),
+        case(sees, get("/admin/kiosks?limit=1"), 200)
+            .of("get", "/admin/kiosks")
+            .wrong(get("/admin/kiosks?is_active=oui"), json!(["query", "is_active"])),
+        case(keeps, kiosk(&json!({"kiosk_name": "Quai {n}", "location": "Nord"})), 201)
+            .of("post", "/admin/kiosks")
+            .with(json!({"access_mode": "public", "direction": "automatic", "trust": "key",
+                         "is_active": true, "pins": false, "last_heartbeat_at": null}))
+            .takes_json()
+            .wrong(kiosk(&json!({"location": "x"})), json!(["body", "kiosk_name"]))
+            .wrong(kiosk(&json!({"kiosk_name": " "})), json!(["body", "kiosk_name"])),
+        case(Open::All, get("/admin/kiosks/by-ip/192.0.2.1"), 404)
+            .of("get", "/admin/kiosks/by-ip/{ip}")
+            .with(no_key.clone()),
+        case(keeps, ask("PATCH", one).json(&json!({"pins": true})), 200)
+            .of("patch", "/admin/kiosks/{id}")
+            .with(json!({"pins": true}))
+            .takes_json()
+            .wrong(ask("PATCH", one).json(&json!({"trust": "all"})), json!(["body", "trust"]))
+            .wrong(
+                ask("PATCH", one).json(&json!({"kiosk_name": ""})),
+                json!(["body", "kiosk_name"]),
+            )
+            .unknown(none),
+        case(keeps, ask("DELETE", one), 204).of("delete", "/admin/kiosks/{id}").unknown(none),
+        case(keeps, ask("POST", "/admin/kiosks/{kiosk}/generate-api-key"), 200)
+            .of("post", "/admin/kiosks/{id}/generate-api-key")
+            .with(json!({"api_url": "http://localhost", "location": "Quai"}))
+            .unknown("/admin/kiosks/999999/generate-api-key"),
+        case(keeps, ask("POST", "/admin/kiosks/{kiosk}/pairing"), 200)
+            .of("post", "/admin/kiosks/{id}/pairing")
+            .unknown("/admin/kiosks/999999/pairing"),
+        case(keeps, get("/admin/kiosks/{kiosk}/access"), 200)
+            .of("get", "/admin/kiosks/{id}/access")
+            .with(json!({"authorized_users": [], "access_mode": "public"}))
+            .unknown("/admin/kiosks/999999/access"),
+        case(
+            keeps,
+            ask("PATCH", "/admin/kiosks/{kiosk}/access-mode")
+                .json(&json!({"access_mode": "whitelist"})),
+            200,
+        )
+        .of("patch", "/admin/kiosks/{id}/access-mode")
+        .with(json!({"success": true, "kiosk": {"access_mode": "whitelist"}}))
+        .takes_json()
+        .wrong(
+            ask("PATCH", "/admin/kiosks/{kiosk}/access-mode").json(&json!({"access_mode": "x"})),
+            json!(["body", "access_mode"]),
+        ),
+        case(
+            keeps,
+            sends("POST", "/admin/kiosks/{kiosk}/grant-access", "{\"user_id\": {spare}}"),
+            200,
+        )
+        .of("post", "/admin/kiosks/{id}/grant-access")
+        .with(json!({"success": true, "access": {"granted": true, "expires_at": null}}))
+        .takes_json()
+        .wrong(
+            post("/admin/kiosks/{kiosk}/grant-access", &json!({"user_id": "x"})),
+            json!(["body", "user_id"]),
+        ),
+        case(keeps, ask("DELETE", "/admin/kiosks/{kiosk}/revoke-access/{spare}"), 200)
+            .of("delete", "/admin/kiosks/{id}/revoke-access/{user_id}")
+            .with(json!({"success": true}))
+            .unknown("/admin/kiosks/{kiosk}/revoke-access/999999"),
+        case(
+            keeps,
+            sends("POST", "/admin/kiosks/{kiosk}/block-access", "{\"user_id\": {spare}}"),
+            200,
+        )
+        .of("post", "/admin/kiosks/{id}/block-access")
+        .with(json!({"success": true, "access": {"granted": false}}))
+        .takes_json(),
+        case(Open::All, post("/kiosk/pair", &json!({"code": "{pairing}"})), 200)
+            .of("post", "/kiosk/pair")
+            .with(json!({"location": "Quai"}))
+            .takes_json()
+            .wrong(post("/kiosk/pair", &json!({})), json!(["body", "code"])),
+        case(door, post("/kiosk/heartbeat", &json!({"app_version": "1.0"})), 404)
+            .of("post", "/kiosk/heartbeat")
+            .with(no_key.clone())
+            .takes_json()
+            .wrong(post("/kiosk/heartbeat", &json!({})), json!(["body", "app_version"])),
+        case(door, get("/kiosk/status"), 404).of("get", "/kiosk/status").with(no_key),
+        case(sees, get("/kiosk/all-status"), 200).of("get", "/kiosk/all-status"),
+        case(Open::All, get("/info/ip"), 200).of("get", "/info/ip").with(json!({"ip": null})),
+    ]
+}
+
+fn of_lists_and_joining() -> Vec<Case> {
+    let (keeps, sees) = (Open::Holders("manage_attendance"), Open::Holders("view_attendance"));
+    let code = |body: &Value| post("/admin/hr-codes", body);
+    let begin = |body: &Value| post("/onboarding/initiate", body);
+    let say = |body: &Value| post("/onboarding/verify-otp", body);
+    let end = json!({"session_token": "x", "password": PASSWORD, "device_fingerprint": "f",
+                     "device_name": "T"});
+    vec![
+        case(sees, get("/admin/punches?from_date=2026-01-01&to_date=2026-01-31"), 200)
+            .of("get", "/admin/punches")
+            .wrong(get("/admin/punches?user_id=x"), json!(["query", "user_id"])),
+        case(sees, get("/admin/dashboard/stats"), 200)
+            .of("get", "/admin/dashboard/stats")
+            .with(json!({"today_punches": 0, "recent_punches": []})),
+        case(sees, get("/admin/reports/attendance?from=2026-01-01&to=2026-01-31"), 200)
+            .of("get", "/admin/reports/attendance")
+            .wrong(get("/admin/reports/attendance?user_id=x"), json!(["query", "user_id"])),
+        case(keeps, code(&json!({"employee_email": "n{n}@example.com"})), 201)
+            .of("post", "/admin/hr-codes")
+            .with(json!({"is_used": false, "employee_name": null}))
+            .takes_json()
+            .wrong(code(&json!({"employee_email": "x"})), json!(["body", "employee_email"]))
+            .wrong(
+                code(&json!({"employee_email": "a@b.fr", "expires_in_days": 31})),
+                json!(["body", "expires_in_days"]),
+            ),
+        case(keeps, get("/admin/hr-codes?include_used=true&limit=2"), 200)
+            .of("get", "/admin/hr-codes")
+            .wrong(get("/admin/hr-codes?include_used=2"), json!(["query", "include_used"])),
+        case(keeps, ask("DELETE", "/admin/hr-codes/{hr_code}"), 204)
+            .of("delete", "/admin/hr-codes/{id}")
+            .unknown("/admin/hr-codes/999999"),
+        case(keeps, get("/admin/hr-codes/{hr_code}/qr-data"), 200)
+            .of("get", "/admin/hr-codes/{id}/qr-data")
+            .with(json!({"api_url": "http://localhost"}))
+            .unknown("/admin/hr-codes/999999/qr-data"),
+        case(keeps, get("/admin/onboarding"), 200).of("get", "/admin/onboarding"),
+        case(keeps, ask("POST", "/admin/onboarding/{joining}/code"), 200)
+            .of("post", "/admin/onboarding/{id}/code")
+            .unknown("/admin/onboarding/{none}/code"),
+        case(Open::All, begin(&json!({"hr_code": "EMPL-2026-{n}", "email": "a@b.fr"})), 400)
+            .of("post", "/onboarding/initiate")
+            .with(json!({"code": "hr_code_invalid"}))
+            .takes_json()
+            .wrong(begin(&json!({"hr_code": "x"})), json!(["body", "email"]))
+            .wrong(begin(&json!({"email": "x"})), json!(["body", "hr_code"])),
+        case(Open::All, say(&json!({"session_token": "x", "otp_code": "123456"})), 400)
+            .of("post", "/onboarding/verify-otp")
+            .with(json!({"code": "onboarding_invalid"}))
+            .takes_json()
+            .wrong(
+                say(&json!({"session_token": "x", "otp_code": "12"})),
+                json!(["body", "otp_code"]),
+            ),
+        case(Open::All, post("/onboarding/complete", &end), 400)
+            .of("post", "/onboarding/complete")
+            .with(json!({"code": "onboarding_invalid"}))
+            .takes_json()
+            .wrong(
+                post("/onboarding/complete", &json!({"session_token": "x"})),
+                json!(["body", "password"]),
+            ),
+    ]
+}
+
 fn cases() -> Vec<Case> {
     [
         of_the_box(),
@@ -1023,6 +1237,8 @@ fn cases() -> Vec<Case> {
         of_history_and_prompts(),
         of_continuity(),
         of_plan_b(),
+        of_phones_and_kiosks(),
+        of_lists_and_joining(),
     ]
     .into_iter()
     .flatten()
@@ -1081,14 +1297,32 @@ impl Stage {
         (number, user["uuid"].as_str().unwrap().to_owned(), name)
     }
 
+    /// A new kiosk's number.
+    fn kiosk(&self) -> String {
+        let body = json!({"kiosk_name": format!("Borne {}", self.next()), "location": "Quai"});
+        let add = post("/admin/kiosks", &body).by(&self.admin);
+        self.house.check(add, 201, &json!({}))["id"].to_string()
+    }
+
+    /// A new code of the personnel office.
+    fn hr_code(&self) -> Value {
+        let email = format!("nouveau{}@example.com", self.next());
+        let add = post("/admin/hr-codes", &json!({"employee_email": email})).by(&self.admin);
+        self.house.check(add, 201, &json!({"employee_email": email}))
+    }
+
     /// The request with new things in the places of the names in braces. `by` is who will ask: what
     /// is owned is theirs.
-    fn filled(&self, mut ask: Ask, by: Option<&str>) -> Ask {
+    fn filled(&self, mut asked: Ask, by: Option<&str>) -> Ask {
+        if asked.path.starts_with("/onboarding/") {
+            // Wrong words are counted by address, and these cases say many.
+            asked = asked.from(&format!("192.0.2.{}", self.next() % 250 + 1));
+        }
         let house = &self.house;
         let mut put = |name: &str, make: &dyn Fn() -> String| {
             let braced = format!("{{{name}}}");
-            if ask.path.contains(&braced) || ask.says(&braced) {
-                ask = ask.clone().filled(&braced, &make());
+            if asked.path.contains(&braced) || asked.says(&braced) {
+                asked = asked.clone().filled(&braced, &make());
             }
         };
         put("doc", &|| self.document.clone());
@@ -1144,13 +1378,43 @@ impl Stage {
             name
         });
         put("arrival", &|| house.arrive("inconnu", json!({})).to_string());
+        put("device", &|| {
+            let owner = by.unwrap_or(&self.admin);
+            // A person may have only a few: those of earlier cases make room.
+            for old in house.ask(get("/devices/me").by(owner)).json().as_array().unwrap() {
+                if old["is_revoked"] == false {
+                    let away = ask("POST", &format!("/devices/{}/revoke", old["id"]));
+                    house.check(away.by(owner), 200, &json!({}));
+                }
+            }
+            let print = format!("téléphone-{}", self.next());
+            let body = json!({"device_fingerprint": print, "device_name": "Téléphone"});
+            let register = post("/devices/register", &body).by(owner);
+            house.check(register, 201, &json!({}))["id"].to_string()
+        });
+        put("kiosk", &|| self.kiosk());
+        put("pairing", &|| {
+            let pair = ask("POST", &format!("/admin/kiosks/{}/pairing", self.kiosk()));
+            let made = house.check(pair.by(&self.admin), 200, &json!({}));
+            made["code"].as_str().unwrap().to_owned()
+        });
+        put("hr_code", &|| self.hr_code()["id"].to_string());
+        put("joining", &|| {
+            let code = self.hr_code();
+            let body = json!({"hr_code": code["code"], "email": code["employee_email"]});
+            house.check(post("/onboarding/initiate", &body), 200, &json!({}));
+            let waiting = house.ask(get("/admin/onboarding").by(&self.admin)).json();
+            let waits = |joining: &&Value| joining["email"] == code["employee_email"];
+            let waiting = waiting.as_array().unwrap().iter().find(waits).unwrap().clone();
+            waiting["id"].as_str().unwrap().to_owned()
+        });
         put("role", &|| {
             let body =
                 json!({"name": format!("role_{}", self.next()), "rights": ["view_planning"]});
             house.check(post("/admin/roles", &body).by(&self.admin), 201, &json!({}))["id"]
                 .to_string()
         });
-        ask
+        asked
     }
 }
 

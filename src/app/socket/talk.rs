@@ -1,7 +1,7 @@
 //! One socket from its greeting to its close.
 
-use std::sync::Arc;
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};

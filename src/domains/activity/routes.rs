@@ -12,9 +12,9 @@ use serde::Deserialize;
 use utoipa_axum::router::OpenApiRouter;
 
 use super::Activity;
-use crate::web::sheet::MEDIA_TYPE;
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Field};
+use crate::web::sheet::MEDIA_TYPE;
 
 pub use journal::VerdictView;
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::Attendance;
 use super::records::{
     DEVICES, DEVICES_BY_FINGERPRINT, DEVICES_BY_NUMBER, DEVICES_OF, DEVICES_SEEN, Device,
+    KIOSK_ACCESS, PINS,
 };
 use crate::base::caller::{Caller, Right, Who};
 use crate::base::clock::Moment;
@@ -257,4 +258,41 @@ fn own(caller: &Caller) -> Result<Id, Fault> {
 
 fn not_found(words: &'static str) -> Fault {
     Fault::new(Kind::NotFound, "not_found", words)
+}
+
+impl Attendance {
+    /// Takes back what a person who leaves has here, within a write: phones, the personal code, places on
+    /// kiosks' lists. With `apply` false it only counts.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub fn forget_user(
+        tx: &mut Tx<'_>,
+        caller: &Caller,
+        user: Id,
+        apply: bool,
+    ) -> Result<Vec<(&'static str, usize)>, Fault> {
+        let mut devices = Vec::new();
+        for ((_, id), ()) in tx.list(&DEVICES_OF, &under(&user), usize::MAX)? {
+            devices.extend(tx.get(&DEVICES, &id)?.filter(|device| device.revoked_at.is_none()));
+        }
+        let mut places = Vec::new();
+        tx.each(&KIOSK_ACCESS, &all(), |key, access| {
+            if key.1 == user && access.granted {
+                places.push(key);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        let pins = usize::from(tx.has(&PINS, &user)?);
+        let counts =
+            vec![("devices", devices.len()), ("kiosk_grants", places.len()), ("kiosk_codes", pins)];
+        if apply {
+            for device in devices {
+                take_back(tx, caller, device)?;
+            }
+            places.iter().try_for_each(|key| tx.remove(&KIOSK_ACCESS, key))?;
+            tx.remove(&PINS, &user)?;
+        }
+        Ok(counts)
+    }
 }

@@ -403,12 +403,7 @@ fn at_step(tx: &Tx<'_>, key: &String, step: Step) -> Result<Joining, Fault> {
     standing(tx, key, step, tx.now())
 }
 
-fn standing(
-    reader: &impl Reader,
-    key: &String,
-    step: Step,
-    now: Moment,
-) -> Result<Joining, Fault> {
+fn standing(reader: &impl Reader, key: &String, step: Step, now: Moment) -> Result<Joining, Fault> {
     let joining = reader.get(&JOININGS, key)?.filter(|joining| now < joining.expires_at);
     let joining = joining.ok_or_else(|| {
         invalid("onboarding_invalid", "Session d'inscription inconnue ou expirée.")

@@ -492,11 +492,8 @@ impl Attendance {
             let kiosk = by_number(tx, number)?;
             if let Some(old) = tx.get(&KIOSK_ACCESS, &(kiosk.id, person.id))? {
                 tx.remove(&KIOSK_ACCESS, &(kiosk.id, person.id))?;
-                let shown = Allowed {
-                    user_id: user,
-                    granted: old.granted,
-                    expires_at: old.expires_at,
-                };
+                let shown =
+                    Allowed { user_id: user, granted: old.granted, expires_at: old.expires_at };
                 tx.journal(&who, Deed::new("kiosk.access", number).before(&shown))?;
             }
             Ok(())
@@ -505,9 +502,7 @@ impl Attendance {
 
     /// The kiosk whose key the caller shows.
     fn own_kiosk(&self, caller: &Caller) -> Result<Kiosk, Fault> {
-        if !matches!(caller.who, Who::Machine { .. }) {
-            return Err(caller.unauthenticated());
-        }
+        caller.require(Right::PunchForOthers)?;
         self.kiosk_of(caller, None)
     }
 
@@ -560,10 +555,8 @@ fn check(draft: &Draft) -> Result<(), Fault> {
 
 /// What no other kiosk may share with this one.
 fn marks(kiosk: &Kiosk) -> Vec<String> {
-    let mut marks = vec![
-        kiosk_mark("name", &kiosk.name),
-        kiosk_mark("fingerprint", &kiosk.fingerprint),
-    ];
+    let mut marks =
+        vec![kiosk_mark("name", &kiosk.name), kiosk_mark("fingerprint", &kiosk.fingerprint)];
     marks.extend(kiosk.address.as_ref().map(|address| kiosk_mark("address", address)));
     marks
 }

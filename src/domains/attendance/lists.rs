@@ -127,10 +127,8 @@ impl Attendance {
         caller.require(Right::ViewAttendance)?;
         let zone = self.zone()?;
         let today = Day::of(self.now(), &zone);
-        let span = between(
-            &(today.begins(&zone), Id::ZERO),
-            &(today.plus(1).begins(&zone), Id::ZERO),
-        );
+        let span =
+            between(&(today.begins(&zone), Id::ZERO), &(today.plus(1).begins(&zone), Id::ZERO));
         let users = self.desk.people.everybody()?.len();
         let (mut stats, recent) = self.store.read(|view| {
             let mut people = BTreeSet::new();
@@ -232,7 +230,9 @@ impl Source {
                 reader.each_back(&PUNCHES_OF, span, |(_, _, id), _| take(id))?;
             }
             (Self::Of(span), false) => reader.each(&PUNCHES_OF, span, |(_, _, id), _| take(id))?,
-            (Self::At(span), true) => reader.each_back(&PUNCHES_AT, span, |(_, id), ()| take(id))?,
+            (Self::At(span), true) => {
+                reader.each_back(&PUNCHES_AT, span, |(_, id), ()| take(id))?
+            }
             (Self::At(span), false) => reader.each(&PUNCHES_AT, span, |(_, id), ()| take(id))?,
         }
         Ok(ids)

@@ -142,11 +142,6 @@ impl Attendance {
         self.desk.people.numbered(number)?.ok_or_else(|| Fault::not_found("user"))
     }
 
-    /// The address that set-up codes name, where the settings say one.
-    fn api_url(&self) -> String {
-        self.settings.api_url.clone()
-    }
-
     fn now(&self) -> Moment {
         self.clock.now()
     }

@@ -189,9 +189,8 @@ impl Taking {
             return Err(Fault::invalid("pass_expired", "Token has expired"));
         }
         let device = tx.get(&DEVICES, &pass.device)?;
-        let device = device.ok_or_else(|| {
-            Fault::new(Sort::NotFound, "device_unknown", "Device not found")
-        })?;
+        let device = device
+            .ok_or_else(|| Fault::new(Sort::NotFound, "device_unknown", "Device not found"))?;
         if device.revoked_at.is_some() {
             return Err(revoked());
         }
@@ -245,12 +244,8 @@ impl Taking {
         deed: &'static str,
         why: Why,
     ) -> Result<Outcome, Fault> {
-        let attempt = Attempt {
-            user_id: self.user,
-            kiosk_id: self.kiosk.number,
-            jti: self.claims.jti,
-            why,
-        };
+        let attempt =
+            Attempt { user_id: self.user, kiosk_id: self.kiosk.number, jti: self.claims.jti, why };
         tx.journal(caller, Deed::new(deed, self.claims.jti).after(&attempt))?;
         Ok(Outcome::Refused(why))
     }
@@ -375,14 +370,12 @@ fn shown(punch: &Punch, receipt: &Receipt, kiosk: u64, nonce: Id) -> Shown {
 
 impl Why {
     fn fault(self) -> Fault {
-        let closed = |words: &str| {
-            Fault::forbidden("kiosk_closed_to_you", format!("Accès refusé: {words}"))
-        };
+        let closed =
+            |words: &str| Fault::forbidden("kiosk_closed_to_you", format!("Accès refusé: {words}"));
         match self {
-            Self::Replay => Fault::invalid(
-                "pass_used",
-                "Token has already been used (replay attack detected)",
-            ),
+            Self::Replay => {
+                Fault::invalid("pass_used", "Token has already been used (replay attack detected)")
+            }
             Self::NotListed => closed("vous n'êtes pas sur la liste de cette borne"),
             Self::Blocked => closed("cette borne vous est fermée"),
             Self::AccessOver => closed("votre accès à cette borne a pris fin"),

@@ -12,7 +12,6 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::reading::{Filter, Found, Part, member};
-use crate::web::sheet::sheet;
 use super::super::{Activity, deeds};
 use super::stats::LogView;
 use super::{End, Format, as_file, given, limit, moment, reading};
@@ -21,6 +20,7 @@ use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::store::journal::Link;
+use crate::web::sheet::sheet;
 use crate::web::{Asker, Json, Query, WebFault, run};
 
 /// Entries of a list when the request does not say how many.

@@ -146,10 +146,9 @@ async fn admin_devices(
     Query(asked): Query<DevicesAsked>,
 ) -> Answer<Vec<DeviceRead>> {
     let limit = asked.limit.unwrap_or(LIST_USUAL).min(LIST_MAX);
-    let devices = run(move || {
-        desk.devices(&caller, asked.user_id, asked.is_revoked, asked.offset, limit)
-    })
-    .await?;
+    let devices =
+        run(move || desk.devices(&caller, asked.user_id, asked.is_revoked, asked.offset, limit))
+            .await?;
     Ok(Json(devices.into_iter().map(Into::into).collect()))
 }
 

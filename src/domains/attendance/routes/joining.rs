@@ -1,7 +1,7 @@
 //! Joining: codes of the personnel office, and the accounts that are made with them.
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -14,6 +14,7 @@ use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::domains::attendance::Attendance;
 use crate::domains::attendance::records::{HrCode, Joining, Step};
+use crate::web::peer::Peer;
 use crate::web::{Answer, Asker, Json, Path, Query, WebFault, run};
 
 /// Codes of a list when the request does not say how many, and the most of them.
@@ -148,9 +149,11 @@ struct HrCodeData {
 async fn hr_code_data(
     State(desk): State<Attendance>,
     Asker(caller): Asker,
+    peer: Option<axum::Extension<Peer>>,
+    headers: HeaderMap,
     Path(id): Path<u64>,
 ) -> Answer<HrCodeData> {
-    let api_url = desk.api_url();
+    let api_url = super::reached_at(&desk, peer, &headers);
     let code = run(move || desk.hr_code(&caller, id)).await?;
     Ok(Json(HrCodeData {
         api_url,
@@ -331,10 +334,9 @@ async fn onboarding_complete(
 ) -> Answer<OnboardingDone> {
     let OnboardingEnd { session_token, password, device } = end;
     let password = Zeroizing::new(password);
-    let joined = run(move || {
-        desk.complete_joining(&caller, &session_token, &password, device.into())
-    })
-    .await?;
+    let joined =
+        run(move || desk.complete_joining(&caller, &session_token, &password, device.into()))
+            .await?;
     Ok(Json(OnboardingDone {
         success: true,
         message: "Compte créé.".into(),
