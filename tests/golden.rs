@@ -344,12 +344,8 @@ fn the_records_of_the_handover_keep_their_bytes() {
 }
 
 #[test]
-fn the_records_of_attendance_keep_their_bytes() {
-    use at_work::{
-        Access, AccessMode, Band, Brief, Change, ClosedMonth, Correction, Decision, Device,
-        Direction, Flag, HrCode, Joining, Kind, Kiosk, KioskSeen, Overtime, Pairing, Pass, Pin,
-        Punch, Rules, Schedule, Shift, Step, Taken, Totals, Trust, Unsettled, Way as Made,
-    };
+fn the_records_of_phones_and_kiosks_keep_their_bytes() {
+    use at_work::{Access, AccessMode, Device, Direction, Kiosk, KioskSeen, Pairing, Trust};
     let device = Device {
         id: id(1),
         lineage: lineage(),
@@ -392,6 +388,14 @@ fn the_records_of_attendance_keep_their_bytes() {
     let access = Access { granted: true, by: None, at: MOMENT, expires_at: Some(MOMENT) };
     stands("Access", &access, &kept("access"));
     stands("Pairing", &Pairing { kiosk: id(1), expires_at: MOMENT }, &kept("pairing"));
+}
+
+#[test]
+fn the_records_of_punches_keep_their_bytes() {
+    use at_work::{
+        Brief, Change, Correction, Decision, Flag, Kind, Pass, Pin, Punch, Taken, Unsettled,
+        Way as Made,
+    };
     let pass = Pass {
         user: id(2),
         device: id(3),
@@ -459,6 +463,11 @@ fn the_records_of_attendance_keep_their_bytes() {
         remark: String::new(),
     };
     stands("Unsettled", &unsettled, &kept("unsettled"));
+}
+
+#[test]
+fn the_records_of_working_time_keep_their_bytes() {
+    use at_work::{Band, ClosedMonth, Overtime, Rules, Schedule, Shift, Totals};
     let shift = Shift { from: 480, until: 960, pause: 60 };
     let schedule = Schedule {
         lineage: lineage(),
@@ -506,6 +515,11 @@ fn the_records_of_attendance_keep_their_bytes() {
         open_days: 1,
     };
     stands("Totals", &totals, &kept("totals"));
+}
+
+#[test]
+fn the_records_of_joining_keep_their_bytes() {
+    use at_work::{HrCode, Joining, Step};
     let code = HrCode {
         lineage: lineage(),
         number: 300,

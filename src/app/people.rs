@@ -134,7 +134,7 @@ impl Accounts for Directory {
             client: caller.agent.clone().unwrap_or_default(),
             ..Credentials::default()
         };
-        Ok(self.0.begin(caller, user, &shown, Way::Password)?.token.to_string())
+        Ok(self.0.begin(caller, user, &shown, Way::Password)?.token.as_str().to_owned())
     }
 }
 

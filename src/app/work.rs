@@ -26,6 +26,8 @@ use crate::store::Store;
 
 /// How often what is over is thrown away.
 const PRUNE_EVERY: Duration = Duration::from_mins(10);
+/// How often a going that nobody punched is looked for.
+const PROPOSE_EVERY: Duration = Duration::from_hours(1);
 /// How often the certificate is looked at.
 const RENEW_EVERY: Duration = Duration::from_mins(1);
 /// How often samples of the histograms are folded, so that they do not pile up.
@@ -68,7 +70,9 @@ pub(super) fn start(
     let (identity, store) = (desks.identity.clone(), store.clone());
     tasks.every("prune", PRUNE_EVERY, move |_| identity.prune().and_then(|()| store.prune()))?;
     let attendance = desks.attendance.clone();
+    let goings = attendance.clone();
     tasks.every("passes", PRUNE_EVERY, move |_| attendance.prune_passes())?;
+    tasks.every("goings", PROPOSE_EVERY, move |_| goings.propose_goings().map(drop))?;
     let meters = desks.system.meters.clone();
     tasks.every("meters", TEND_EVERY, move |_| {
         meters.tend();

@@ -21,10 +21,18 @@ pub fn sheet<const N: usize>(
     names: [&str; N],
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    self::rows(&names, rows)
+}
+
+/// The same where only the data says how many columns there are.
+pub fn rows<C: AsRef<str>>(
+    names: &[C],
+    rows: impl IntoIterator<Item = impl AsRef<[String]>>,
+) -> String {
     let mut text = MARK.to_owned();
-    line(&mut text, names.iter().copied());
+    line(&mut text, names.iter().map(AsRef::as_ref));
     for row in rows {
-        line(&mut text, row.iter().map(String::as_str));
+        line(&mut text, row.as_ref().iter().map(String::as_str));
     }
     text
 }

@@ -27,7 +27,8 @@ impl Depot {
     }
 
     fn pass(&self) -> String {
-        pass(&self.house, &self.anna, self.device)
+        // Days may lie between two punches: her session would be over.
+        pass(&self.house, &self.house.sign_in("anna"), self.device)
     }
 
     fn validate(&self, body: &Value) -> Ask {
@@ -149,8 +150,8 @@ fn a_kiosk_proves_which_it_is() {
     house.refuses(post("/punch/validate", &of(depot.kiosk)), 404, "kiosk_unknown");
     house.refuses(post("/punch/validate", &of(depot.kiosk)).by(&depot.admin), 404, "kiosk_unknown");
     house.refuses(depot.validate(&of(other)), 403, "kiosk_mismatch");
-    let path = format!("/admin/kiosks/{}", depot.kiosk);
-    let patch = |body: &Value| ask("PATCH", &path).json(body).by(&depot.admin);
+    let place = format!("/admin/kiosks/{}", depot.kiosk);
+    let patch = |body: &Value| ask("PATCH", &place).json(body).by(&depot.admin);
     house.check(patch(&json!({"is_active": false})), 200, &json!({"is_active": false}));
     house.refuses(depot.validate(&of(depot.kiosk)), 403, "kiosk_inactive");
     house.check(patch(&json!({"is_active": true})), 200, &json!({"is_active": true}));
@@ -202,15 +203,15 @@ fn somebody_joins_with_a_code_of_the_office() {
     let begin = |code: &str, email: &str| {
         post("/onboarding/initiate", &json!({"hr_code": code, "email": email}))
     };
-    let text = code["code"].as_str().unwrap();
+    let paper = code["code"].as_str().unwrap();
     house.refuses(begin("EMPL-2026-XXXXX", "paul@example.com"), 400, "hr_code_invalid");
-    house.refuses(begin(text, "anna@example.com"), 400, "hr_code_email");
-    let begun = house.check(
-        begin(text, "paul@example.com"),
+    house.refuses(begin(paper, "anna@example.com"), 400, "hr_code_email");
+    let under_way = house.check(
+        begin(paper, "paul@example.com"),
         200,
         &json!({"success": true, "step": "otp_sent"}),
     );
-    let token = begun["session_token"].as_str().unwrap();
+    let token = under_way["session_token"].as_str().unwrap();
     let verify = |word: &str| {
         post("/onboarding/verify-otp", &json!({"session_token": token, "otp_code": word}))
     };
@@ -235,7 +236,162 @@ fn somebody_joins_with_a_code_of_the_office() {
     let paul = done["access_token"].as_str().unwrap();
     house.check(get("/devices/me").by(paul), 200, &json!([{"id": done["device_id"]}]));
     house.refuses(end(PASSWORD), 400, "onboarding_step");
-    house.refuses(begin(text, "paul@example.com"), 400, "hr_code_used");
+    house.refuses(begin(paper, "paul@example.com"), 400, "hr_code_used");
     let used = get("/admin/hr-codes?include_used=true").by(&admin);
     house.check(used, 200, &json!([{"is_used": true}]));
+}
+
+#[test]
+fn a_correction_keeps_what_was_punched() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    depot.punches("clock_in");
+    house.clock.pass(Duration::from_hours(8));
+    let at = NOW.plus(Duration::from_hours(7));
+    let change = json!({"change": {"add": {"kind": "clock_out", "at": at}}, "reason": "oublié"});
+    let asked = house.check(
+        post("/attendance/corrections", &change).by(&depot.anna),
+        201,
+        &json!({"decision": "open"}),
+    );
+    let path = format!("/attendance/corrections/{}/approve", asked["id"]);
+    house.refuses(post(&path, &json!({})).by(&depot.anna), 403, "right_missing");
+    house.check(post(&path, &json!({})).by(&depot.admin), 200, &json!({"decision": "approved"}));
+    let day = house.check(get("/attendance/day?date=2026-01-15").by(&depot.admin), 200, &json!({}));
+    assert!(day.to_string().contains("\"worked\":420"), "{day}");
+    house.check(get("/punch/history").by(&depot.anna), 200, &json!([{"punch_type": "clock_in"}]));
+}
+
+#[test]
+fn the_office_sees_who_is_here() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let board = |wanted: &str| {
+        let board = house.check(get("/attendance/board").by(&depot.admin), 200, &json!({}));
+        assert!(board.to_string().contains(wanted), "{wanted}: {board}");
+    };
+    depot.punches("clock_in");
+    board("\"state\":\"present\"");
+    depot.punches("break_start");
+    board("\"state\":\"on_break\"");
+    depot.punches("clock_out");
+    house.refuses(get("/attendance/board").by(&depot.anna), 403, "right_missing");
+}
+
+#[test]
+fn a_schedule_tells_who_is_late() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let shift = json!({"from": 480, "until": 960, "pause": 60});
+    let days = json!([shift, shift, shift, shift, shift, null, null]);
+    let made = post("/attendance/schedules", &json!({"name": "Jour", "days": days}));
+    let made = house.check(made.by(&depot.admin), 201, &json!({"name": "Jour"}));
+    let follow = super::ask::put(
+        &format!("/attendance/people/{}/schedule", depot.anna_number),
+        &json!({"schedule_id": made["id"], "from": "2026-01-01"}),
+    );
+    house.check(follow.by(&depot.admin), 200, &json!({}));
+    // 09:00 in Paris, an hour after the shift begins.
+    depot.punches("clock_in");
+    let day = house.check(get("/attendance/day?date=2026-01-15").by(&depot.admin), 200, &json!({}));
+    assert!(day.to_string().contains("\"late\":60"), "{day}");
+}
+
+#[test]
+fn a_month_is_closed_once_it_is_over_and_settled() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    depot.punches("clock_in");
+    house.clock.pass(Duration::from_hours(8));
+    depot.punches("clock_out");
+    let admin = house.sign_in("chef");
+    let close = || post("/attendance/closings/2026-01", &json!({})).by(&admin);
+    house.refuses(close(), 409, "month_not_over");
+    house.clock.pass(Duration::from_hours(24 * 20));
+    let admin = house.sign_in("chef");
+    let close = || post("/attendance/closings/2026-01", &json!({})).by(&admin);
+    let wish = json!({"change": {"add": {"kind": "clock_in", "at": NOW}}, "reason": "essai"});
+    let wish = post("/attendance/corrections", &wish).by(&admin);
+    let asked = house.check(wish.clone(), 201, &json!({}));
+    house.refuses(close(), 409, "month_unsettled");
+    let path = format!("/attendance/corrections/{}/approve", asked["id"]);
+    house.refuses(post(&path, &json!({})).by(&admin), 403, "own_correction");
+    let path = format!("/attendance/corrections/{}/withdraw", asked["id"]);
+    house.check(post(&path, &json!({})).by(&admin), 200, &json!({"decision": "withdrawn"}));
+    house.refuses(post(&path, &json!({})).by(&admin), 409, "correction_decided");
+    let plan = get("/attendance/closings/2026-01").by(&admin);
+    house.check(plan, 200, &json!({"over": true, "open_corrections": 0, "open_days": 0}));
+    let closed = house.check(close(), 200, &json!({"closed": true, "times": 1}));
+    house.refuses(close(), 409, "month_closed");
+    house.refuses(wish, 409, "month_closed");
+    let anna = format!("/attendance/month?month=2026-01&user_id={}", depot.anna_number);
+    house.check(get(&anna).by(&admin), 200, &json!({"closed": true, "totals": {"worked": 480}}));
+    let payroll = house.ask(get("/attendance/payroll?month=2026-01").by(&admin));
+    let text = String::from_utf8(payroll.bytes).unwrap();
+    assert!(text.contains(&format!("2026-01,{},anna,anna,1,480,0,", depot.anna_number)), "{text}");
+    let rules = house.check(get("/attendance/rules").by(&admin), 200, &json!([{}]))[0].clone();
+    let mut rules = rules;
+    rules["from"] = json!("2026-01-12");
+    house.refuses(super::ask::put("/attendance/rules", &rules).by(&admin), 409, "month_closed");
+    let open = post("/attendance/closings/2026-01/reopen", &json!({"reason": "oubli"}));
+    let wanted = json!({"closed": false, "reason": "oubli", "sha256": closed["sha256"]});
+    house.check(open.by(&admin), 200, &wanted);
+    house.check(close(), 200, &json!({"times": 2, "sha256": closed["sha256"]}));
+}
+
+#[test]
+fn a_going_that_nobody_punched_is_proposed_once() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    depot.punches("clock_in");
+    house.clock.pass(Duration::from_hours(7));
+    depot.punches("clock_out");
+    house.clock.pass(Duration::from_hours(17));
+    depot.punches("clock_in");
+    let desk = &house.app().desks().attendance;
+    assert_eq!(desk.propose_goings().unwrap(), 0, "the person may still be here");
+    house.clock.pass(Duration::from_hours(17));
+    assert_eq!((desk.propose_goings().unwrap(), desk.propose_goings().unwrap()), (1, 0));
+    // At the hour of the last going.
+    let at = NOW.plus(Duration::from_hours(31));
+    let wanted = json!([{"proposed": true, "change": {"add": {"kind": "clock_out", "at": at}}}]);
+    let admin = house.sign_in("chef");
+    let open = get("/attendance/corrections?open=true").by(&admin);
+    let open = house.check(open, 200, &wanted);
+    let path = format!("/attendance/corrections/{}/refuse", open[0]["id"]);
+    house.check(post(&path, &json!({"remark": "non"})).by(&admin), 200, &json!({}));
+    assert_eq!(desk.propose_goings().unwrap(), 0, "what was refused is not proposed again");
+}
+
+#[test]
+fn of_two_corrections_about_a_punch_the_later_one_counts() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let came = depot.punches("clock_in");
+    house.clock.pass(Duration::from_hours(8));
+    depot.punches("clock_out");
+    house.clock.pass(Duration::from_hours(40));
+    let (admin, anna) = (house.sign_in("chef"), house.sign_in("anna"));
+    let moves = |hours: u64| {
+        let at = NOW.plus(Duration::from_hours(hours));
+        let change = json!({"move": {"punch_id": came["punch_id"], "at": at}});
+        let wish = json!({"change": change, "reason": "décalé"});
+        let wish = post("/attendance/corrections", &wish).by(&anna);
+        let asked = house.check(wish, 201, &json!({"was": "clock_in"}));
+        let path = format!("/attendance/corrections/{}/approve", asked["id"]);
+        house.check(post(&path, &json!({})).by(&admin), 200, &json!({}));
+        asked["id"].clone()
+    };
+    let worked = |date: &str| {
+        let day = house.ask(get(&format!("/attendance/day?date={date}")).by(&admin)).json();
+        day[0]["worked"].as_u64()
+    };
+    moves(26);
+    assert_eq!((worked("2026-01-15"), worked("2026-01-16")), (Some(0), Some(0)));
+    // Back to its own day: the sheet of the day after does not know of it any more.
+    let last = moves(1);
+    assert_eq!((worked("2026-01-15"), worked("2026-01-16")), (Some(420), None));
+    let path = format!("/attendance/corrections/{last}/withdraw");
+    house.check(post(&path, &json!({})).by(&admin), 200, &json!({"decision": "withdrawn"}));
+    assert_eq!((worked("2026-01-15"), worked("2026-01-16")), (Some(0), Some(0)));
 }

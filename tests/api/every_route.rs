@@ -43,7 +43,7 @@ impl Open {
 
 /// A route and what it is asked. In a path or a body, `{doc}` is a document that is there and read,
 /// `{paper}` a new one, `{spare}` the number of a new user, `{uuid}` its name of record, `{session}` a
-/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{planb_key}` a further key of Plan B, `{arrival}` something that Plan B wrote down and nobody takes, `{device}` a phone of whoever asks, `{kiosk}` a new kiosk, `{pairing}` a code that pairs one, `{hr_code}` a new code of the personnel office, `{joining}` somebody who joins with one, `{none}` nothing's name, and `{n}` a number that
+/// session of it, `{invite}` the word of a new invitation, `{invitation}` its name of record, `{role}` the number of a new role, `{conversation}` a conversation and `{prompt}` a prompt of whoever asks, `{own}` a right of whoever asks, `{planb_key}` a further key of Plan B, `{arrival}` something that Plan B wrote down and nobody takes, `{device}` a phone of whoever asks, `{kiosk}` a new kiosk, `{pairing}` a code that pairs one, `{hr_code}` a new code of the personnel office, `{joining}` somebody who joins with one, `{correction}` one that waits, `{wish}` one of whoever asks, `{schedule}` a new one, `{rules}` the day from which new ones hold, `{none}` nothing's name, and `{n}` a number that
 /// no other request has.
 struct Case {
     route: (&'static str, &'static str),
@@ -1005,14 +1005,9 @@ fn sends(method: &str, path: &str, body: &str) -> Ask {
     ask(method, path).raw("application/json", body)
 }
 
-fn of_phones_and_kiosks() -> Vec<Case> {
+fn of_phones_and_punches() -> Vec<Case> {
     let (own, keeps) = (Open::Holders("use_attendance"), Open::Holders("manage_attendance"));
-    let sees = Open::Holders("view_attendance");
-    let door = Open::Holders("punch_for_others");
     let register = |body: &Value| post("/devices/register", body);
-    let kiosk = |body: &Value| post("/admin/kiosks", body);
-    let one = "/admin/kiosks/{kiosk}";
-    let none = "/admin/kiosks/999999";
     let no_key = json!({"code": "kiosk_unknown"});
     vec![
         case(own, register(&json!({"device_fingerprint": "t{n}", "device_name": "T"})), 201)
@@ -1061,6 +1056,17 @@ fn of_phones_and_kiosks() -> Vec<Case> {
         case(own, get("/punch/history?limit=5"), 200)
             .of("get", "/punch/history")
             .wrong(get("/punch/history?limit=-1"), json!(["query", "limit"])),
+    ]
+}
+
+fn of_kiosks() -> Vec<Case> {
+    let (keeps, sees) = (Open::Holders("manage_attendance"), Open::Holders("view_attendance"));
+    let door = Open::Holders("punch_for_others");
+    let kiosk = |body: &Value| post("/admin/kiosks", body);
+    let one = "/admin/kiosks/{kiosk}";
+    let none = "/admin/kiosks/999999";
+    let no_key = json!({"code": "kiosk_unknown"});
+    vec![
         case(sees, get("/admin/kiosks?limit=1"), 200)
             .of("get", "/admin/kiosks")
             .wrong(get("/admin/kiosks?is_active=oui"), json!(["query", "is_active"])),
@@ -1147,6 +1153,133 @@ fn of_phones_and_kiosks() -> Vec<Case> {
         case(sees, get("/kiosk/all-status"), 200).of("get", "/kiosk/all-status"),
         case(Open::All, get("/info/ip"), 200).of("get", "/info/ip").with(json!({"ip": null})),
     ]
+}
+
+fn of_sheets() -> Vec<Case> {
+    let sees = Open::Holders("view_attendance");
+    let own = Open::Holders("use_attendance");
+    let bad = |path: &str| get(path);
+    vec![
+        case(sees, get("/attendance/board"), 200)
+            .of("get", "/attendance/board")
+            .with(json!({"inside": 0})),
+        case(sees, get("/attendance/day?date=2026-01-15"), 200)
+            .of("get", "/attendance/day")
+            .with(json!([])),
+        case(sees, get("/attendance/totals?month=2026-01"), 200)
+            .of("get", "/attendance/totals")
+            .with(json!([])),
+        case(sees, get("/attendance/month?month=2026-01&user_id={spare}"), 200)
+            .of("get", "/attendance/month")
+            .with(json!({"month": "2026-01", "closed": false, "totals": {"worked": 0}}))
+            .wrong(bad("/attendance/month?user_id=x"), json!(["query", "user_id"]))
+            .unknown("/attendance/month?user_id=999999"),
+        case(own, get("/attendance/me/month"), 200).of("get", "/attendance/me/month"),
+        case(sees, get("/attendance/closings"), 200).of("get", "/attendance/closings"),
+        case(sees, get("/attendance/closings/2025-12"), 200)
+            .of("get", "/attendance/closings/{month}")
+            .with(json!({"over": true, "open_corrections": 0})),
+    ]
+}
+
+fn of_corrections_and_months() -> Vec<Case> {
+    let (keeps, sees) = (Open::Holders("manage_attendance"), Open::Holders("view_attendance"));
+    let own = Open::Holders("use_attendance");
+    let wish = json!({"add": {"kind": "clock_in", "at": "2026-01-05T08:00:00Z"}});
+    let wants = |body: &Value| post("/attendance/corrections", body);
+    let shift = json!({"from": 480, "until": 960, "pause": 60});
+    let days = json!([shift, shift, shift, shift, shift, null, null]);
+    let week = |body: &Value| post("/attendance/schedules", body);
+    let mut rules = json!({
+        "from": "2026-02-01", "name": "Accord", "week_minutes": 2100,
+        "bands": [{"minutes": null, "percent": 10}], "night_from": 1260, "night_until": 360,
+        "day_max": 600, "week_max": 2880, "rest_min": 660, "pause_after": 360, "pause_min": 20,
+    });
+    let good = rules.clone();
+    rules["bands"] = json!([]);
+    let decides = |what: &'static str, path: &'static str, word: &str| {
+        let ask = post(&format!("/attendance/corrections/{{correction}}/{what}"), &json!({}));
+        case(keeps, ask, 200).of("post", path).with(json!({"decision": word})).takes_json().wrong(
+            post(path_of(what), &json!({"remark": "x".repeat(501)})),
+            json!(["body", "remark"]),
+        )
+    };
+    vec![
+        case(own, get("/attendance/corrections?open=true"), 200)
+            .of("get", "/attendance/corrections")
+            .wrong(get("/attendance/corrections?user_id=x"), json!(["query", "user_id"])),
+        case(own, wants(&json!({"change": wish, "reason": "oublié"})), 201)
+            .of("post", "/attendance/corrections")
+            .with(json!({"decision": "open", "was": null}))
+            .takes_json()
+            .wrong(wants(&json!({"change": wish, "reason": "x"})), json!(["body", "reason"])),
+        decides("approve", "/attendance/corrections/{id}/approve", "approved"),
+        decides("refuse", "/attendance/corrections/{id}/refuse", "refused"),
+        case(own, post("/attendance/corrections/{wish}/withdraw", &json!({})), 200)
+            .of("post", "/attendance/corrections/{id}/withdraw")
+            .with(json!({"decision": "withdrawn"}))
+            .takes_json()
+            .unknown("/attendance/corrections/999999/withdraw"),
+        case(keeps, post("/attendance/closings/2026-03", &json!({})), 409)
+            .of("post", "/attendance/closings/{month}")
+            .with(json!({"code": "month_not_over"}))
+            .takes_json(),
+        case(keeps, post("/attendance/closings/2026-03/reopen", &json!({"reason": "x"})), 409)
+            .of("post", "/attendance/closings/{month}/reopen")
+            .with(json!({"code": "month_not_closed"}))
+            .takes_json()
+            .wrong(
+                post("/attendance/closings/2026-03/reopen", &json!({"reason": " "})),
+                json!(["body", "reason"]),
+            ),
+        case(keeps, get("/attendance/payroll?month=2026-01"), 200).of("get", "/attendance/payroll"),
+        case(sees, get("/attendance/schedules"), 200).of("get", "/attendance/schedules"),
+        case(keeps, week(&json!({"name": "Jour {n}", "days": days})), 201)
+            .of("post", "/attendance/schedules")
+            .with(json!({"week_minutes": 2100, "retired": false}))
+            .takes_json()
+            .wrong(week(&json!({"name": "x", "days": [null]})), json!(["body", "days"]))
+            .wrong(week(&json!({"name": "", "days": days})), json!(["body", "name"])),
+        case(keeps, sends("PATCH", "/attendance/schedules/{schedule}", "{\"retired\": true}"), 200)
+            .of("patch", "/attendance/schedules/{id}")
+            .with(json!({"retired": true}))
+            .takes_json()
+            .unknown("/attendance/schedules/999999"),
+        case(sees, get("/attendance/people/{spare}/schedule"), 200)
+            .of("get", "/attendance/people/{id}/schedule")
+            .with(json!([]))
+            .unknown("/attendance/people/999999/schedule"),
+        case(
+            keeps,
+            sends(
+                "PUT",
+                "/attendance/people/{spare}/schedule",
+                "{\"schedule_id\": {schedule}, \"from\": \"2026-02-01\"}",
+            ),
+            200,
+        )
+        .of("put", "/attendance/people/{id}/schedule")
+        .with(json!([{"from": "2026-02-01"}]))
+        .takes_json()
+        .unknown("/attendance/people/999999/schedule"),
+        case(own, get("/attendance/rules"), 200).of("get", "/attendance/rules"),
+        case(keeps, put("/attendance/rules", &good), 200)
+            .of("put", "/attendance/rules")
+            .with(json!({"from": "2026-02-01"}))
+            .takes_json()
+            .wrong(put("/attendance/rules", &rules), json!(["body", "bands"])),
+        case(keeps, ask("DELETE", "/attendance/rules/{rules}"), 204)
+            .of("delete", "/attendance/rules/{from}")
+            .unknown("/attendance/rules/1999-01-01"),
+    ]
+}
+
+/// A decision about a correction.
+fn path_of(what: &str) -> &'static str {
+    match what {
+        "approve" => "/attendance/corrections/{correction}/approve",
+        _ => "/attendance/corrections/{correction}/refuse",
+    }
 }
 
 fn of_lists_and_joining() -> Vec<Case> {
@@ -1237,8 +1370,11 @@ fn cases() -> Vec<Case> {
         of_history_and_prompts(),
         of_continuity(),
         of_plan_b(),
-        of_phones_and_kiosks(),
+        of_phones_and_punches(),
+        of_kiosks(),
         of_lists_and_joining(),
+        of_sheets(),
+        of_corrections_and_months(),
     ]
     .into_iter()
     .flatten()
@@ -1319,12 +1455,7 @@ impl Stage {
             asked = asked.from(&format!("192.0.2.{}", self.next() % 250 + 1));
         }
         let house = &self.house;
-        let mut put = |name: &str, make: &dyn Fn() -> String| {
-            let braced = format!("{{{name}}}");
-            if asked.path.contains(&braced) || asked.says(&braced) {
-                asked = asked.clone().filled(&braced, &make());
-            }
-        };
+        let mut put = |name: &str, make: &dyn Fn() -> String| fill(&mut asked, name, make);
         put("doc", &|| self.document.clone());
         put("none", &|| NOBODYS.to_owned());
         put("n", &|| self.next().to_string());
@@ -1378,6 +1509,19 @@ impl Stage {
             name
         });
         put("arrival", &|| house.arrive("inconnu", json!({})).to_string());
+        put("role", &|| {
+            let body =
+                json!({"name": format!("role_{}", self.next()), "rights": ["view_planning"]});
+            house.check(post("/admin/roles", &body).by(&self.admin), 201, &json!({}))["id"]
+                .to_string()
+        });
+        self.filled_at_work(asked, by)
+    }
+
+    /// The same for what attendance knows.
+    fn filled_at_work(&self, mut asked: Ask, by: Option<&str>) -> Ask {
+        let house = &self.house;
+        let mut put = |name: &str, make: &dyn Fn() -> String| fill(&mut asked, name, make);
         put("device", &|| {
             let owner = by.unwrap_or(&self.admin);
             // A person may have only a few: those of earlier cases make room.
@@ -1398,6 +1542,43 @@ impl Stage {
             let made = house.check(pair.by(&self.admin), 200, &json!({}));
             made["code"].as_str().unwrap().to_owned()
         });
+        put("correction", &|| {
+            let at = format!("2026-01-0{}T08:{:02}:00Z", self.next() % 9 + 1, self.next() % 60);
+            let body = json!({
+                "user_id": self.spare().0.parse::<u64>().unwrap(),
+                "change": {"add": {"kind": "clock_in", "at": at}},
+                "reason": "oublié",
+            });
+            let asks = post("/attendance/corrections", &body).by(&self.admin);
+            house.check(asks, 201, &json!({}))["id"].to_string()
+        });
+        put("wish", &|| {
+            let body = json!({
+                "change": {"add": {"kind": "clock_in", "at": "2026-01-05T08:00:00Z"}},
+                "reason": "oublié",
+            });
+            let asks = post("/attendance/corrections", &body).by(by.unwrap_or(&self.admin));
+            house.check(asks, 201, &json!({}))["id"].to_string()
+        });
+        put("schedule", &|| {
+            let days = [Value::Null, json!({"from": 480, "until": 960, "pause": 60})];
+            let days: Vec<_> = (0..7).map(|day| &days[usize::from(day < 5)]).collect();
+            let body = json!({"name": format!("Semaine {}", self.next()), "days": days});
+            let add = post("/attendance/schedules", &body).by(&self.admin);
+            house.check(add, 201, &json!({}))["id"].to_string()
+        });
+        put("rules", &|| {
+            let from = format!("2031-{:02}-{:02}", self.next() % 12 + 1, self.next() % 28 + 1);
+            let known = house.ask(get("/attendance/rules").by(&self.admin)).json();
+            let mut rules = known.as_array().unwrap().last().unwrap().clone();
+            rules["from"] = json!(from);
+            house.check(
+                super::ask::put("/attendance/rules", &rules).by(&self.admin),
+                200,
+                &json!({}),
+            );
+            from
+        });
         put("hr_code", &|| self.hr_code()["id"].to_string());
         put("joining", &|| {
             let code = self.hr_code();
@@ -1408,13 +1589,15 @@ impl Stage {
             let waiting = waiting.as_array().unwrap().iter().find(waits).unwrap().clone();
             waiting["id"].as_str().unwrap().to_owned()
         });
-        put("role", &|| {
-            let body =
-                json!({"name": format!("role_{}", self.next()), "rights": ["view_planning"]});
-            house.check(post("/admin/roles", &body).by(&self.admin), 201, &json!({}))["id"]
-                .to_string()
-        });
         asked
+    }
+}
+
+/// Puts a new thing in the places of a name in braces.
+fn fill(asked: &mut Ask, name: &str, make: &dyn Fn() -> String) {
+    let braced = format!("{{{name}}}");
+    if asked.path.contains(&braced) || asked.says(&braced) {
+        *asked = asked.clone().filled(&braced, &make());
     }
 }
 

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use super::records::{
-    Brief, CORRECTIONS, CORRECTIONS_OF, Change, Correction, Decision, Flag, Kind, PUNCHES,
-    PUNCHES_OF,
-};
+use super::corrections::in_force;
+use super::records::{Brief, Change, Correction, Flag, Kind, PUNCHES, PUNCHES_OF};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::store::Reader;
+
+/// Punches by when they count, and by the order that they were written down in where that is one moment.
+type Ordered = BTreeMap<(Moment, u64, Id), Counted>;
 
 /// A punch as it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +44,12 @@ pub fn counted(
     from: Moment,
     until: Moment,
 ) -> Result<Vec<Counted>, Fault> {
-    let mut punches: BTreeMap<(Moment, Id), Counted> = BTreeMap::new();
+    let mut punches = Ordered::new();
     reader.each(&PUNCHES_OF, &between(user, from, until), |(_, at, id), brief| {
-        punches.insert((at, id), made(at, id, brief));
+        punches.insert((at, brief.number, id), made(at, id, brief));
         Ok(ControlFlow::Continue(()))
     })?;
-    for correction in in_force(reader, user)? {
+    for correction in in_force(reader, user, from, until)? {
         apply(reader, &mut punches, &correction, from, until)?;
     }
     Ok(punches.into_values().collect())
@@ -72,19 +73,9 @@ pub fn between(user: Id, from: Moment, until: Moment) -> crate::store::Span {
     crate::store::between(&(user, from, Id::ZERO), &(user, until, Id::ZERO))
 }
 
-/// The corrections of a user that hold, in the order they were asked for.
-fn in_force(reader: &impl Reader, user: Id) -> Result<Vec<Correction>, Fault> {
-    let mut held = Vec::new();
-    for ((_, _, id), ()) in reader.list(&CORRECTIONS_OF, &crate::store::under(&user), usize::MAX)? {
-        held.extend(reader.get(&CORRECTIONS, &id)?.filter(|c| c.decision == Decision::Approved));
-    }
-    held.sort_by_key(|correction| correction.number);
-    Ok(held)
-}
-
 fn apply(
     reader: &impl Reader,
-    punches: &mut BTreeMap<(Moment, Id), Counted>,
+    punches: &mut Ordered,
     correction: &Correction,
     from: Moment,
     until: Moment,
@@ -102,7 +93,7 @@ fn apply(
                 correction: Some(correction.number),
                 made_at: None,
             };
-            punches.insert((at, correction.id), added);
+            punches.insert((at, u64::MAX, correction.id), added);
         }
         Change::Add { .. } => {}
         Change::Move { punch, at, kind } => {
@@ -121,7 +112,7 @@ fn apply(
                     made_at: Some(original.at),
                     ..made(at, punch, brief)
                 };
-                punches.insert((at, punch), moved);
+                punches.insert((at, original.number, punch), moved);
             }
         }
         Change::Drop { punch } => punches.retain(|_, counted| counted.punch != Some(punch)),

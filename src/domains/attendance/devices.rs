@@ -29,7 +29,7 @@ pub struct NewDevice {
     pub name: String,
     /// What it attests of itself, as it was sent.
     pub attestation: Option<String>,
-    /// Its public key (SubjectPublicKeyInfo, DER), or nothing.
+    /// Its public key (`SubjectPublicKeyInfo`, DER), or nothing.
     pub public_key: Vec<u8>,
 }
 

@@ -1,5 +1,6 @@
 //! Lists of punches: one's own, everybody's, the dashboard's counts, the report.
 
+use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
@@ -182,9 +183,9 @@ impl Attendance {
     pub(super) fn listed(&self, punches: Vec<Punch>) -> Result<Vec<Listed>, Fault> {
         let mut users: HashMap<Id, Option<u64>> = HashMap::new();
         for punch in &punches {
-            if !users.contains_key(&punch.user) {
+            if let Entry::Vacant(place) = users.entry(punch.user) {
                 let person = self.desk.people.person(punch.user)?;
-                users.insert(punch.user, person.map(|person| person.number));
+                place.insert(person.map(|person| person.number));
             }
         }
         self.store.read(|view| {
@@ -231,7 +232,7 @@ impl Source {
             }
             (Self::Of(span), false) => reader.each(&PUNCHES_OF, span, |(_, _, id), _| take(id))?,
             (Self::At(span), true) => {
-                reader.each_back(&PUNCHES_AT, span, |(_, id), ()| take(id))?
+                reader.each_back(&PUNCHES_AT, span, |(_, id), ()| take(id))?;
             }
             (Self::At(span), false) => reader.each(&PUNCHES_AT, span, |(_, id), ()| take(id))?,
         }

@@ -1,17 +1,26 @@
 //! Presence: employees' devices, QR passes, kiosks, punches, corrections, sheets.
 
+pub mod board;
+pub mod closing;
+pub mod corrections;
 pub mod counting;
 pub mod devices;
+pub mod forgotten;
+pub mod hours;
 pub mod joining;
 mod keys;
 pub mod kiosks;
 pub mod lists;
 pub mod passes;
+pub mod payroll;
 pub mod people;
 pub mod punches;
 pub mod records;
 pub mod routes;
+pub mod rules;
+pub mod schedules;
 pub mod settings;
+pub mod sheets;
 mod slow;
 pub mod taking;
 

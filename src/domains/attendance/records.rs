@@ -95,7 +95,7 @@ pub struct Device {
     pub name: String,
     /// What it attests of itself, as it was sent; none when it sent nothing.
     pub attestation: Option<String>,
-    /// Its public key (P-256, SubjectPublicKeyInfo, DER), under which it signs passes of its own while
+    /// Its public key (P-256, `SubjectPublicKeyInfo`, DER), under which it signs passes of its own while
     /// the box is away; empty for a device without one.
     pub public_key: Vec<u8>,
     /// When it was registered.

@@ -322,12 +322,11 @@ fn kept_out(
     let row = reader.get(&KIOSK_ACCESS, &(kiosk.id, user))?;
     let over = |row: &Access| row.expires_at.is_some_and(|end| end <= now);
     Ok(match (kiosk.access, row) {
-        (AccessMode::Public, _) => None,
         (AccessMode::Whitelist, Some(row)) if row.granted && over(&row) => Some(Why::AccessOver),
         (AccessMode::Whitelist, Some(row)) if row.granted => None,
         (AccessMode::Whitelist, _) => Some(Why::NotListed),
         (AccessMode::Blacklist, Some(row)) if !row.granted && !over(&row) => Some(Why::Blocked),
-        (AccessMode::Blacklist, _) => None,
+        (AccessMode::Public | AccessMode::Blacklist, _) => None,
     })
 }
 

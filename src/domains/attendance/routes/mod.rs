@@ -1,10 +1,14 @@
 //! Attendance's door.
 
+mod corrections;
 mod devices;
+mod expected;
 mod joining;
 mod kiosks;
 mod lists;
+mod months;
 mod punch;
+mod sheets;
 
 use axum::http::HeaderMap;
 use axum::http::header::HOST;
@@ -15,11 +19,15 @@ use crate::web::peer::Peer;
 
 /// The routes of the attendance desk.
 pub fn routes(desk: Attendance) -> OpenApiRouter {
-    devices::routes()
+    corrections::routes()
+        .merge(devices::routes())
+        .merge(expected::routes())
         .merge(joining::routes())
         .merge(kiosks::routes())
         .merge(lists::routes())
+        .merge(months::routes())
         .merge(punch::routes())
+        .merge(sheets::routes())
         .with_state(desk)
 }
 
