@@ -10,6 +10,7 @@ pub mod logs;
 pub mod packing;
 mod people;
 pub mod planb;
+mod presence;
 pub mod replay;
 pub mod router;
 pub mod schema;

@@ -12,7 +12,7 @@ use crate::domains::activity::{self, Person, Site};
 use crate::domains::assistant::readers::People;
 use crate::domains::attendance::people::{self as attendance, Person as Worker};
 use crate::domains::attendance::{Accounts, KioskKeys, LayAccount, LayKey, NewAccount};
-use crate::domains::identity::records::{USERS, User, Way};
+use crate::domains::identity::records::{self as identity, SITE, USERS, User, Way};
 use crate::domains::identity::registration::Registering;
 use crate::domains::identity::signing_in::Credentials;
 use crate::domains::identity::{Identity, api_keys};
@@ -69,6 +69,11 @@ fn worker(user: User) -> Worker {
     }
 }
 
+/// The time zone of a site; UTC before the box is set up.
+fn zone_of(site: Option<&identity::Site>) -> TimeZone {
+    site.and_then(|site| TimeZone::get(&site.time_zone).ok()).unwrap_or(TimeZone::UTC)
+}
+
 /// As attendance asks, for which nobody in particular asks.
 const ATTENDANCE: &str = "attendance";
 
@@ -91,9 +96,12 @@ impl attendance::People for Directory {
 
     fn site(&self) -> Result<attendance::Site, Fault> {
         let site = self.0.site()?;
-        let zone = site.as_ref().and_then(|site| TimeZone::get(&site.time_zone).ok());
-        let name = site.map(|site| site.name).unwrap_or_default();
-        Ok(attendance::Site { name, zone: zone.unwrap_or(TimeZone::UTC) })
+        let zone = zone_of(site.as_ref());
+        Ok(attendance::Site { name: site.map(|site| site.name).unwrap_or_default(), zone })
+    }
+
+    fn zone(&self, tx: &Tx<'_>) -> Result<TimeZone, Fault> {
+        Ok(zone_of(tx.get(&SITE, &())?.as_ref()))
     }
 
     fn active(&self, tx: &Tx<'_>, user: Id) -> Result<Option<bool>, Fault> {

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::names;
-use super::packing;
 use super::router::Desks;
 use super::settings::Settings;
+use super::{packing, presence};
 use crate::base::fault::Fault;
 use crate::base::tasks::Tasks;
 use crate::domains::assistant::readers;
@@ -88,8 +88,10 @@ pub(super) fn start(
 
 /// Who gives what to the pack, and who takes what Plan B wrote down.
 pub(super) fn join(desks: &Desks) {
+    desks.handover.on("punch", presence::taker(desks.attendance.clone()));
     if let Some(packer) = &desks.board.packer {
         packer.add("identity", packing::identity(desks.identity.clone()));
+        packer.add("presence", presence::source(desks.attendance.clone()));
         packer.add("documents", packing::documents(desks.assistant.clone()));
     }
 }

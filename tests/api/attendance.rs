@@ -1,7 +1,9 @@
 //! Presence as phones, kiosks and the office meet it: Chrona's examples, and a day at the door.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use ilot::base::id::Id;
 use serde_json::{Value, json};
 
 use super::ask::{Ask, House, NOW, PASSWORD, ask, get, post};
@@ -394,4 +396,59 @@ fn of_two_corrections_about_a_punch_the_later_one_counts() {
     let path = format!("/attendance/corrections/{last}/withdraw");
     house.check(post(&path, &json!({})).by(&admin), 200, &json!({"decision": "withdrawn"}));
     assert_eq!((worked("2026-01-15"), worked("2026-01-16")), (Some(0), Some(0)));
+}
+
+#[test]
+fn what_plan_b_kept_becomes_a_punch() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let me = house.ask(get("/auth/me").by(&depot.anna)).json();
+    let body = |direction: &str| json!({"person": me["uuid"], "direction": direction});
+    house.arrive("punch", body("in"));
+    let wanted = json!([{"way": "plan_b", "punch_type": "clock_in", "flags": []}]);
+    house.check(get("/punch/history").by(&depot.anna), 200, &wanted);
+    let board = json!({"inside": 1, "people": [{"state": "present"}, {"state": "away"}]});
+    house.check(get("/attendance/board").by(&depot.admin), 200, &board);
+    // Twice the same way is odd, and taken all the same.
+    house.arrive("punch", body("in"));
+    let wanted = json!([{"flags": ["out_of_order"]}, {}]);
+    house.check(get("/punch/history").by(&depot.anna), 200, &wanted);
+    // Nobody's punch waits for a person; so does what is no punch.
+    house.arrive("punch", json!({"person": Id::new(NOW), "direction": "in"}));
+    house.arrive("punch", json!({"person": me["uuid"], "direction": "sideways"}));
+    let open = house.ask(get("/continuity/arrivals?open=true").by(&depot.admin)).json();
+    let codes = open["items"].as_array().unwrap().iter().map(|item| &item["outcome"]["code"]);
+    // They arrived in one millisecond: their order says nothing.
+    let codes: BTreeSet<_> = codes.map(|code| code.as_str().unwrap()).collect();
+    assert_eq!(codes, BTreeSet::from(["punch_unreadable", "user_unknown"]), "{open}");
+}
+
+#[test]
+fn a_personal_code_is_for_who_has_no_phone() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let pin = |pin: &str| {
+        let body = json!({"user_id": depot.anna_number, "pin": pin});
+        post("/punch/pin", &body).header("x-kiosk-api-key", &depot.key)
+    };
+    house.refuses(pin("2580"), 403, "pins_off");
+    let open = ask("PATCH", &format!("/admin/kiosks/{}", depot.kiosk)).json(&json!({"pins": true}));
+    house.check(open.by(&depot.admin), 200, &json!({"pins": true}));
+    house.refuses(pin("2580"), 400, "pin_wrong");
+    let own = |pin: &str| super::ask::put("/attendance/me/pin", &json!({"pin": pin}));
+    house.refuses(own("1111").by(&depot.anna), 422, "validation");
+    house.check(own("2580").by(&depot.anna), 200, &json!({"set_at": NOW}));
+    let wanted = json!({"punch_type": "clock_in", "user_name": "anna", "device_id": null});
+    house.check(pin("2580"), 200, &wanted);
+    house.clock.pass(Duration::from_hours(4));
+    house.check(pin("2580"), 200, &json!({"punch_type": "clock_out"}));
+    // The tenth wrong one is the last for a while, and the right one waits too.
+    for _ in 0..10 {
+        house.refuses(pin("2581"), 400, "pin_wrong");
+    }
+    house.refuses(pin("2580"), 429, "too_many_attempts");
+    house.clock.pass(Duration::from_mins(16));
+    house.check(pin("2580"), 200, &json!({"punch_type": "clock_in"}));
+    house.check(ask("DELETE", "/attendance/me/pin").by(&depot.anna), 200, &json!({}));
+    house.refuses(pin("2580"), 400, "pin_wrong");
 }

@@ -287,6 +287,7 @@ fn the_pack_knows_the_site_its_people_its_kiosks_and_the_documents_that_were_cho
         &json!({"verified": true, "people": 2, "doors": 1, "left_out": [],
             "papers": [{"name": "secours.md", "bytes": 10}],
             "sections": [{"id": "contacts", "rows": 3, "stale_since": null},
+                {"id": "presence", "title": {"fr": "Présents"}, "rows": 0},
                 {"id": "documents", "title": {"fr": "Documents"}, "rows": 1}]}),
     );
     assert_eq!(house.ask(get("/continuity").by(&admin)).json()["pack"], state);

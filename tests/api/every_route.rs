@@ -1053,6 +1053,21 @@ fn of_phones_and_punches() -> Vec<Case> {
                 post("/punch/validate", &json!({"qr_token": "x", "punch_type": "lunch"})),
                 json!(["body", "punch_type"]),
             ),
+        case(Open::All, post("/punch/pin", &json!({"user_id": 1, "pin": "2580"})), 404)
+            .of("post", "/punch/pin")
+            .with(no_key)
+            .takes_json()
+            .wrong(post("/punch/pin", &json!({"pin": "2580"})), json!(["body", "user_id"])),
+        case(own, get("/attendance/me/pin"), 200).of("get", "/attendance/me/pin"),
+        case(own, put("/attendance/me/pin", &json!({"pin": "2580"})), 200)
+            .of("put", "/attendance/me/pin")
+            .takes_json()
+            .wrong(put("/attendance/me/pin", &json!({"pin": "1234"})), json!(["body", "pin"]))
+            .wrong(put("/attendance/me/pin", &json!({"pin": "25a0"})), json!(["body", "pin"]))
+            .wrong(put("/attendance/me/pin", &json!({"pin": "258"})), json!(["body", "pin"])),
+        case(own, ask("DELETE", "/attendance/me/pin"), 200)
+            .of("delete", "/attendance/me/pin")
+            .with(json!({"set_at": null})),
         case(own, get("/punch/history?limit=5"), 200)
             .of("get", "/punch/history")
             .wrong(get("/punch/history?limit=-1"), json!(["query", "limit"])),

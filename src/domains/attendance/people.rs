@@ -58,6 +58,12 @@ pub trait People: Send + Sync {
     /// What the store says.
     fn site(&self) -> Result<Site, Fault>;
 
+    /// The site's time zone, as the write sees it.
+    ///
+    /// # Errors
+    /// What the store says.
+    fn zone(&self, tx: &Tx<'_>) -> Result<TimeZone, Fault>;
+
     /// Whether a user may sign in, as the write sees it; none for whoever is not in the directory.
     ///
     /// # Errors

@@ -1,16 +1,16 @@
 //! Taking passes at kiosks: checked and taken in one write, each once (attendance-chrona.md §2.4).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use super::counting::{self, Counted};
+use super::door::{Door, Gesture, Why};
 use super::passes::{AUDIENCE, Claims, KIND, revoked};
-use super::punches::{self, Draft};
+use super::people::People;
 use super::records::{
-    Access, AccessMode, DEVICES, Direction, Flag, KIOSK_ACCESS, KIOSKS, KIOSKS_BY_MARK,
-    KIOSKS_BY_NUMBER, Kind, Kiosk, PASSES, PUNCHES, PUNCHES_AT, Pass, Punch, Taken, Trust, Way,
+    DEVICES, Flag, KIOSKS, KIOSKS_BY_MARK, KIOSKS_BY_NUMBER, Kind, Kiosk, PASSES, Pass, Punch,
+    Taken, Trust, Way,
 };
 use super::{Attendance, kiosk_mark};
 use crate::base::caller::{Caller, Right, Who};
@@ -18,7 +18,7 @@ use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind as Sort};
 use crate::base::id::Id;
 use crate::records;
-use crate::store::{Deed, Reader, Tx, between};
+use crate::store::{Deed, Reader, Tx};
 
 /// What a kiosk sends.
 #[derive(Debug, Clone, Default)]
@@ -55,15 +55,6 @@ pub struct Receipt {
 enum Outcome {
     Taken(Receipt),
     Refused(Why),
-}
-
-/// Why a pass was refused, with a line in the journal.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-enum Why {
-    Replay,
-    NotListed,
-    Blocked,
-    AccessOver,
 }
 
 records!(Outcome);
@@ -103,18 +94,14 @@ impl Attendance {
         let user: u64 = claims.sub.parse().map_err(|_| malformed())?;
         let person = self.desk.people.numbered(user)?.ok_or_else(unknown_user)?;
         let taking = Taking {
-            kiosk,
+            door: self.door(kiosk)?,
             claims,
             user,
             name: person.name,
             kind: scan.kind,
             kiosk_at: scan.kiosk_at,
             boot: self.clock.boot(),
-            zone: self.zone()?,
             people: self.desk.people.clone(),
-            open: Duration::from_hours(self.settings.open_hours),
-            quick: Duration::from_secs(self.settings.quick_seconds),
-            clock_off: Duration::from_secs(self.settings.kiosk_clock_seconds),
         };
         let who = caller.clone();
         let outcome =
@@ -162,18 +149,14 @@ impl Attendance {
 
 /// A pass on its way into the store.
 struct Taking {
-    kiosk: Kiosk,
+    door: Door,
     claims: Claims,
     user: u64,
     name: String,
     kind: Option<Kind>,
     kiosk_at: Option<Moment>,
     boot: [u8; 16],
-    zone: TimeZone,
-    people: std::sync::Arc<dyn super::people::People>,
-    open: Duration,
-    quick: Duration,
-    clock_off: Duration,
+    people: Arc<dyn People>,
 }
 
 impl Taking {
@@ -197,26 +180,20 @@ impl Taking {
         if self.people.active(tx, pass.user)? != Some(true) {
             return Err(unknown_user());
         }
-        if let Some(why) = kept_out(tx, &self.kiosk, pass.user, tx.now())? {
+        if let Some(why) = self.door.kept_out(tx, pass.user)? {
             return self.refused(tx, caller, "punch.deny", why);
         }
-        let now = tx.now();
-        let last = counting::last_before(tx, pass.user, now.minus(self.open), now.plus(TICK))?;
-        let kind = self.kind.unwrap_or_else(|| direction(&self.kiosk, last.as_ref()));
-        let draft = Draft {
+        let gesture = Gesture {
             user: pass.user,
             device: Some(pass.device),
-            kiosk: Some(self.kiosk.id),
-            kind,
+            kind: self.kind,
             way: Way::Pass,
-            at: now,
             kiosk_at: self.kiosk_at,
             token: jti.to_string(),
-            flags: self.flags(tx, &pass, kind, last.as_ref())?,
         };
-        let punch = punches::lay(tx, &self.zone, draft)?;
+        let punch = self.door.lay(tx, gesture)?;
         let nonce = pass.nonce;
-        pass.taken = Some(Taken { at: now, kiosk: self.kiosk.id, punch: punch.id });
+        pass.taken = Some(Taken { at: punch.at, kiosk: self.door.kiosk.id, punch: punch.id });
         tx.put(&PASSES, &jti, &pass)?;
         let receipt = Receipt {
             punch: punch.number,
@@ -224,9 +201,9 @@ impl Taking {
             user: self.user,
             name: self.name,
             device: Some(device.number),
-            kind,
+            kind: punch.kind,
         };
-        let shown = shown(&punch, &receipt, self.kiosk.number, nonce);
+        let shown = shown(&punch, &receipt, self.door.kiosk.number, nonce);
         tx.journal(caller, Deed::new("punch.validate", punch.number).after(&shown))?;
         Ok(Outcome::Taken(receipt))
     }
@@ -244,53 +221,16 @@ impl Taking {
         deed: &'static str,
         why: Why,
     ) -> Result<Outcome, Fault> {
-        let attempt =
-            Attempt { user_id: self.user, kiosk_id: self.kiosk.number, jti: self.claims.jti, why };
+        let attempt = Attempt {
+            user_id: self.user,
+            kiosk_id: self.door.kiosk.number,
+            jti: self.claims.jti,
+            why,
+        };
         tx.journal(caller, Deed::new(deed, self.claims.jti).after(&attempt))?;
         Ok(Outcome::Refused(why))
     }
-
-    /// What is odd about the punch that is to be.
-    fn flags(
-        &self,
-        tx: &Tx<'_>,
-        pass: &Pass,
-        kind: Kind,
-        last: Option<&Counted>,
-    ) -> Result<Vec<Flag>, Fault> {
-        let mut flags = Vec::new();
-        if !fits(kind, last.map(|last| last.kind)) {
-            flags.push(Flag::OutOfOrder);
-        }
-        let now = tx.now();
-        let off = |at: Moment| now.since(at).max(at.since(now)) > self.clock_off;
-        if self.kiosk_at.is_some_and(off) {
-            flags.push(Flag::KioskClock);
-        }
-        if self.alternates(tx, pass.user)? {
-            flags.push(Flag::TooQuick);
-        }
-        Ok(flags)
-    }
-
-    /// Whether somebody else punched at this kiosk a moment ago, and this person right before: whoever
-    /// holds two phones in turn looks like that.
-    fn alternates(&self, tx: &Tx<'_>, user: Id) -> Result<bool, Fault> {
-        let now = tx.now();
-        let window = between(&(now.minus(self.quick), Id::ZERO), &(now.plus(TICK), Id::ZERO));
-        let mut latest = Vec::new();
-        for ((_, id), ()) in tx.list(&PUNCHES_AT, &window, QUICK_MAX)? {
-            latest.extend(tx.get(&PUNCHES, &id)?.filter(|p| p.kiosk == Some(self.kiosk.id)));
-        }
-        let others = latest.last().is_some_and(|punch| punch.user != user);
-        Ok(others && latest.iter().any(|punch| punch.user == user))
-    }
 }
-
-/// The smallest step of a moment.
-const TICK: Duration = Duration::from_millis(1);
-/// Punches of the last moments that are looked at.
-const QUICK_MAX: usize = 64;
 
 /// The kiosk that a request without a key may speak for.
 fn trusted(
@@ -312,48 +252,6 @@ fn trusted(
     Ok(reader.get(&KIOSKS, &id)?.filter(|kiosk| kiosk.trust == Trust::Anyone))
 }
 
-/// Why a person may not punch at a kiosk; none for who may.
-fn kept_out(
-    reader: &impl Reader,
-    kiosk: &Kiosk,
-    user: Id,
-    now: Moment,
-) -> Result<Option<Why>, Fault> {
-    let row = reader.get(&KIOSK_ACCESS, &(kiosk.id, user))?;
-    let over = |row: &Access| row.expires_at.is_some_and(|end| end <= now);
-    Ok(match (kiosk.access, row) {
-        (AccessMode::Whitelist, Some(row)) if row.granted && over(&row) => Some(Why::AccessOver),
-        (AccessMode::Whitelist, Some(row)) if row.granted => None,
-        (AccessMode::Whitelist, _) => Some(Why::NotListed),
-        (AccessMode::Blacklist, Some(row)) if !row.granted && !over(&row) => Some(Why::Blocked),
-        (AccessMode::Public | AccessMode::Blacklist, _) => None,
-    })
-}
-
-/// What a punch says when its request does not.
-pub(super) fn direction(kiosk: &Kiosk, last: Option<&Counted>) -> Kind {
-    match kiosk.direction {
-        Direction::ClockIn => Kind::ClockIn,
-        Direction::ClockOut => Kind::ClockOut,
-        Direction::Automatic | Direction::Chosen => match last.map(|last| last.kind) {
-            Some(Kind::ClockIn | Kind::BreakEnd) => Kind::ClockOut,
-            Some(Kind::BreakStart) => Kind::BreakEnd,
-            Some(Kind::ClockOut) | None => Kind::ClockIn,
-        },
-    }
-}
-
-/// Whether a punch can follow the one before.
-pub(super) fn fits(kind: Kind, last: Option<Kind>) -> bool {
-    match kind {
-        Kind::ClockIn => matches!(last, None | Some(Kind::ClockOut)),
-        Kind::ClockOut | Kind::BreakStart => {
-            matches!(last, Some(Kind::ClockIn | Kind::BreakEnd))
-        }
-        Kind::BreakEnd => last == Some(Kind::BreakStart),
-    }
-}
-
 fn shown(punch: &Punch, receipt: &Receipt, kiosk: u64, nonce: Id) -> Shown {
     Shown {
         user_id: receipt.user,
@@ -364,21 +262,6 @@ fn shown(punch: &Punch, receipt: &Receipt, kiosk: u64, nonce: Id) -> Shown {
         jti: punch.token.clone(),
         nonce,
         flags: punch.flags.clone(),
-    }
-}
-
-impl Why {
-    fn fault(self) -> Fault {
-        let closed =
-            |words: &str| Fault::forbidden("kiosk_closed_to_you", format!("Accès refusé: {words}"));
-        match self {
-            Self::Replay => {
-                Fault::invalid("pass_used", "Token has already been used (replay attack detected)")
-            }
-            Self::NotListed => closed("vous n'êtes pas sur la liste de cette borne"),
-            Self::Blocked => closed("cette borne vous est fermée"),
-            Self::AccessOver => closed("votre accès à cette borne a pris fin"),
-        }
     }
 }
 

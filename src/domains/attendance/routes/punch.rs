@@ -9,15 +9,18 @@ use utoipa_axum::routes;
 use crate::base::clock::Moment;
 use crate::domains::attendance::Attendance;
 use crate::domains::attendance::lists::Listed;
+use crate::domains::attendance::pins::Typed;
 use crate::domains::attendance::records::{Flag, Kind, Way};
-use crate::domains::attendance::taking::Scan;
+use crate::domains::attendance::taking::{Receipt, Scan};
 use crate::web::{Answer, Asker, Json, Query, run};
 
 pub(super) fn routes() -> OpenApiRouter<Attendance> {
     OpenApiRouter::new()
         .routes(routes!(punch_request_token))
         .routes(routes!(punch_validate))
+        .routes(routes!(punch_pin))
         .routes(routes!(punch_history))
+        .routes(routes!(own_pin, own_pin_set, own_pin_drop))
 }
 
 /// For which of one's devices.
@@ -81,6 +84,21 @@ struct PunchTaken {
     user_name: String,
 }
 
+impl From<Receipt> for PunchTaken {
+    fn from(receipt: Receipt) -> Self {
+        Self {
+            success: true,
+            message: format!("Punch {} recorded successfully", receipt.kind.name()),
+            punch_id: receipt.punch,
+            punched_at: receipt.at,
+            user_id: receipt.user,
+            device_id: receipt.device,
+            punch_type: receipt.kind,
+            user_name: receipt.name,
+        }
+    }
+}
+
 /// Takes a pass at a kiosk, once.
 #[utoipa::path(post, path = "/punch/validate", tag = "attendance", request_body = PunchScan,
     responses((status = 200, body = PunchTaken),
@@ -99,16 +117,84 @@ async fn punch_validate(
         kiosk_at: sent.kiosk_at,
     };
     let receipt = run(move || desk.validate(&caller, &scan)).await?;
-    Ok(Json(PunchTaken {
-        success: true,
-        message: format!("Punch {} recorded successfully", receipt.kind.name()),
-        punch_id: receipt.punch,
-        punched_at: receipt.at,
-        user_id: receipt.user,
-        device_id: receipt.device,
-        punch_type: receipt.kind,
-        user_name: receipt.name,
-    }))
+    Ok(Json(receipt.into()))
+}
+
+/// What somebody typed at a kiosk.
+#[derive(Debug, Deserialize, ToSchema)]
+struct PinTyped {
+    /// Who.
+    user_id: u64,
+    /// The personal code.
+    pin: String,
+    kiosk_id: Option<u64>,
+    /// None leaves it to the kiosk's direction.
+    punch_type: Option<Kind>,
+    /// The kiosk's clock.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    kiosk_at: Option<Moment>,
+}
+
+/// Takes a personal code at a kiosk.
+#[utoipa::path(post, path = "/punch/pin", tag = "attendance", request_body = PinTyped,
+    responses((status = 200, body = PunchTaken), (status = 400, description = "`pin_wrong`"),
+        (status = 403, description = "`kiosk_inactive`, `kiosk_mismatch`, `pins_off`, `kiosk_closed_to_you`"),
+        (status = 404, description = "`kiosk_unknown`"),
+        (status = 429, description = "`too_many_attempts`")))]
+async fn punch_pin(
+    State(desk): State<Attendance>,
+    Asker(caller): Asker,
+    Json(sent): Json<PinTyped>,
+) -> Answer<PunchTaken> {
+    let typed = Typed {
+        user: sent.user_id,
+        pin: sent.pin,
+        kiosk: sent.kiosk_id,
+        kind: sent.punch_type,
+        kiosk_at: sent.kiosk_at,
+    };
+    let receipt = run(move || desk.punch_with_pin(&caller, &typed)).await?;
+    Ok(Json(receipt.into()))
+}
+
+/// The caller's personal code, of which only the day is told.
+#[derive(Debug, Serialize, ToSchema)]
+struct OwnPin {
+    /// When it was chosen; none for no code.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    set_at: Option<Moment>,
+}
+
+/// Whether the caller has a personal code.
+#[utoipa::path(get, path = "/attendance/me/pin", tag = "attendance",
+    responses((status = 200, body = OwnPin), (status = 403, description = "`right_missing`")))]
+async fn own_pin(State(desk): State<Attendance>, Asker(caller): Asker) -> Answer<OwnPin> {
+    Ok(Json(OwnPin { set_at: run(move || desk.own_pin(&caller)).await? }))
+}
+
+/// A personal code.
+#[derive(Debug, Deserialize, ToSchema)]
+struct PinDraft {
+    /// Digits, not all alike nor in a row.
+    pin: String,
+}
+
+/// Chooses the caller's personal code.
+#[utoipa::path(put, path = "/attendance/me/pin", tag = "attendance", request_body = PinDraft,
+    responses((status = 200, body = OwnPin), (status = 403, description = "`right_missing`")))]
+async fn own_pin_set(
+    State(desk): State<Attendance>,
+    Asker(caller): Asker,
+    Json(draft): Json<PinDraft>,
+) -> Answer<OwnPin> {
+    Ok(Json(OwnPin { set_at: run(move || desk.set_pin(&caller, Some(&draft.pin))).await? }))
+}
+
+/// Takes the caller's personal code away.
+#[utoipa::path(delete, path = "/attendance/me/pin", tag = "attendance",
+    responses((status = 200, body = OwnPin), (status = 403, description = "`right_missing`")))]
+async fn own_pin_drop(State(desk): State<Attendance>, Asker(caller): Asker) -> Answer<OwnPin> {
+    Ok(Json(OwnPin { set_at: run(move || desk.set_pin(&caller, None)).await? }))
 }
 
 /// A punch, as it was made.

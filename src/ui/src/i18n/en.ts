@@ -417,6 +417,8 @@ export const en: Words = {
   "fault.pass_malformed": "This code cannot be read as a pass.",
   "fault.pass_unknown": "This pass was not issued here.",
   "fault.pass_used": "This pass was used already.",
+  "fault.pin_wrong": "The number or the personal code is wrong.",
+  "fault.pins_off": "This kiosk takes no personal codes.",
   "fault.punch_taken": "This punch was written down already.",
   "fault.report_too_large": "The report would be too long; ask for a shorter time.",
   "fault.retry": "Try again in {pause}.",

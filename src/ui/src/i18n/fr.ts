@@ -422,6 +422,8 @@ export const fr = {
   "fault.pass_malformed": "Ce code ne se lit pas comme un passe.",
   "fault.pass_unknown": "Ce passe n’a pas été émis ici.",
   "fault.pass_used": "Ce passe a déjà servi.",
+  "fault.pin_wrong": "Le numéro ou le code personnel est faux.",
+  "fault.pins_off": "Cette borne n’accepte pas de code personnel.",
   "fault.punch_taken": "Ce pointage était déjà enregistré.",
   "fault.report_too_large": "Le rapport serait trop long ; demandez une période plus courte.",
   "fault.retry": "Réessayez dans {pause}.",
