@@ -69,25 +69,20 @@ impl Attendance {
     pub fn set_pin(&self, caller: &Caller, pin: Option<&str>) -> Result<Option<Moment>, Fault> {
         caller.require(Right::UseAttendance)?;
         let user = caller.in_person()?;
-        let mac = match pin {
-            Some(pin) => {
-                check(pin, self.settings.pin_min)?;
-                Some(self.pin_mac(user, pin)?)
-            }
-            None => None,
+        let chosen = |pin| {
+            check(pin, self.settings.pin_min)?;
+            self.pin_mac(user, pin)
         };
+        let mac = pin.map(chosen).transpose()?;
         let who = caller.clone();
         self.store.write(move |tx| {
             let set_at = tx.now();
-            let deed = match mac {
-                Some(mac) => {
-                    tx.put(&PINS, &user, &Pin { mac, set_at })?;
-                    "pin.set"
-                }
-                None => {
-                    tx.remove(&PINS, &user)?;
-                    "pin.drop"
-                }
+            let deed = if let Some(mac) = mac {
+                tx.put(&PINS, &user, &Pin { mac, set_at })?;
+                "pin.set"
+            } else {
+                tx.remove(&PINS, &user)?;
+                "pin.drop"
             };
             tx.journal(&who, Deed::new(deed, who.name()))?;
             Ok(mac.map(|_| set_at))
