@@ -158,15 +158,16 @@ impl Attendance {
     ) -> Result<Listed, Fault> {
         caller.require(Right::ManageAttendance)?;
         let remark = words("remark", remark, 0)?;
-        let (zone, who) = (self.zone()?, caller.clone());
+        let (zone, who, two) = (self.zone()?, caller.clone(), !self.settings.self_approval);
         let made = self.store.write(move |tx| {
             let mut correction = numbered(tx, number)?;
             if correction.decision != Decision::Open {
                 return Err(decided());
             }
-            if matches!(who.who, Who::User { id, .. } if id == correction.user) {
-                let message = "Somebody else has to decide about your own punches.";
-                return Err(Fault::forbidden("own_correction", message));
+            let own = person_of(&who);
+            let asked_too = two && correction.author == own;
+            if own.is_some_and(|own| own == correction.user || asked_too) {
+                return Err(own_correction());
             }
             if approved {
                 correction.moments().try_for_each(|at| require_open(tx, &zone, at))?;
@@ -205,8 +206,7 @@ impl Attendance {
                 Decision::Approved => {
                     who.require(Right::ManageAttendance)?;
                     if own == Some(correction.user) {
-                        let message = "Somebody else has to decide about your own punches.";
-                        return Err(Fault::forbidden("own_correction", message));
+                        return Err(own_correction());
                     }
                     correction.moments().try_for_each(|at| require_open(tx, &zone, at))?;
                 }
@@ -443,6 +443,11 @@ fn words(name: &'static str, text: &str, least: usize) -> Result<String, Fault> 
         return Err(Fault::field(name, "value_error", message));
     }
     Ok(text.to_owned())
+}
+
+fn own_correction() -> Fault {
+    let message = "Somebody else has to decide about your own punches, or what you asked for.";
+    Fault::forbidden("own_correction", message)
 }
 
 fn decided() -> Fault {

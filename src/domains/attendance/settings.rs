@@ -20,9 +20,6 @@ pub struct AttendanceSettings {
     pub quick_seconds: u64,
     /// How far a kiosk's clock may be off before its punches are remarked, seconds. Default 120.
     pub kiosk_clock_seconds: u64,
-    /// How old a punch that a kiosk kept may be when it comes, days; older ones wait for the office.
-    /// Default 31.
-    pub late_days: u64,
     /// After how many seconds without a word a kiosk counts as offline. Default 300.
     pub online_seconds: u64,
     /// After how many seconds a kiosk's page returns to its beginning. Default 4.
@@ -37,10 +34,6 @@ pub struct AttendanceSettings {
     pub api_url: String,
     /// Whether who asks for a correction of somebody else's punches may approve it too. Default true.
     pub self_approval: bool,
-    /// How long punches and corrections are kept, years. Default 5.
-    pub punch_years: u64,
-    /// How long revoked devices and used codes are kept, months. Default 12.
-    pub device_months: u64,
 }
 
 impl Default for AttendanceSettings {
@@ -52,7 +45,6 @@ impl Default for AttendanceSettings {
             open_hours: 14,
             quick_seconds: 3,
             kiosk_clock_seconds: 120,
-            late_days: 31,
             online_seconds: 300,
             return_seconds: 4,
             pairing_minutes: 15,
@@ -60,8 +52,6 @@ impl Default for AttendanceSettings {
             hr_code_days: 7,
             api_url: String::new(),
             self_approval: true,
-            punch_years: 5,
-            device_months: 12,
         }
     }
 }
