@@ -514,3 +514,24 @@ fn eight_kiosks_at_once_take_every_pass_once() {
     let stats = house.ask(get("/admin/dashboard/stats").by(&depot.admin)).json();
     assert_eq!(stats["today_punches"], PASSES);
 }
+
+#[test]
+fn whoever_holds_two_phones_in_turn_is_remarked() {
+    let depot = Depot::open();
+    let house = &depot.house;
+    let (_, paul) = house.person(&depot.admin, "paul", "user");
+    let other = register(house, &paul, "téléphone-paul");
+    depot.punches("clock_in");
+    house.clock.pass(Duration::from_secs(1));
+    let body = json!({"qr_token": pass(house, &paul, other), "punch_type": "clock_in"});
+    house.check(depot.validate(&body), 200, &json!({}));
+    house.clock.pass(Duration::from_secs(1));
+    depot.punches("clock_out");
+    let wanted = json!([{"flags": ["too_quick"]}, {"flags": []}]);
+    house.check(get("/punch/history").by(&depot.anna), 200, &wanted);
+    // Later it is a queue, as there is one every morning.
+    house.clock.pass(Duration::from_mins(1));
+    depot.punches("clock_in");
+    let wanted = json!([{"flags": []}, {}, {}]);
+    house.check(get("/punch/history").by(&depot.anna), 200, &wanted);
+}

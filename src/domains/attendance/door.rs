@@ -1,5 +1,6 @@
 //! What every way to punch at a kiosk shares: who may, what the punch says, what is odd about it.
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
@@ -14,12 +15,49 @@ use super::records::{
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
+use crate::records;
 use crate::store::{Reader, Tx, between};
 
 /// The smallest step of a moment.
 const TICK: Duration = Duration::from_millis(1);
-/// Punches of the last moments that are looked at.
+/// Punches of the last moments that are looked at, the newest first.
 const QUICK_MAX: usize = 64;
+
+/// A punch that was taken, as the kiosk tells it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// The punch's integer.
+    pub punch: u64,
+    /// When.
+    pub at: Moment,
+    /// The user's integer.
+    pub user: u64,
+    /// How the user is shown.
+    pub name: String,
+    /// The device's integer.
+    pub device: Option<u64>,
+    /// What it says.
+    pub kind: Kind,
+}
+
+/// What a gesture came to: a refusal that has to be written down is no failure of the write.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) enum Outcome {
+    Taken(Receipt),
+    Refused(Why),
+}
+
+records!(Outcome);
+
+impl Outcome {
+    /// What the kiosk hears.
+    pub(super) fn answer(self) -> Result<Receipt, Fault> {
+        match self {
+            Self::Taken(receipt) => Ok(receipt),
+            Self::Refused(why) => Err(why.fault()),
+        }
+    }
+}
 
 /// Why a pass was refused, with a line in the journal.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -133,11 +171,16 @@ impl Door {
     fn alternates(&self, tx: &Tx<'_>, user: Id) -> Result<bool, Fault> {
         let now = tx.now();
         let window = between(&(now.minus(self.quick), Id::ZERO), &(now.plus(TICK), Id::ZERO));
-        let mut latest = Vec::new();
-        for ((_, id), ()) in tx.list(&PUNCHES_AT, &window, QUICK_MAX)? {
+        let (mut latest, mut ids) = (Vec::new(), Vec::new());
+        tx.each_back(&PUNCHES_AT, &window, |(_, id), ()| {
+            ids.push(id);
+            let full = ids.len() >= QUICK_MAX;
+            Ok(if full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        for id in ids {
             latest.extend(tx.get(&PUNCHES, &id)?.filter(|p| p.kiosk == Some(self.kiosk.id)));
         }
-        let others = latest.last().is_some_and(|punch| punch.user != user);
+        let others = latest.first().is_some_and(|punch| punch.user != user);
         Ok(others && latest.iter().any(|punch| punch.user == user))
     }
 }

@@ -166,7 +166,7 @@ impl Attendance {
         self.desk.slow.enter(&place)?;
         let (code, email) = (code.trim().to_uppercase(), email.trim().to_lowercase());
         let token = Zeroizing::new(secrets::random_word()?);
-        let mac = self.joining_mac(&token)?;
+        let mac = self.code_mac(&token)?;
         let who = caller.clone();
         let begun = self.store.write(move |tx| {
             let code = match right_code(tx, &code, &email) {
@@ -228,7 +228,7 @@ impl Attendance {
     pub fn tell_word(&self, caller: &Caller, id: Id) -> Result<(String, Moment), Fault> {
         caller.require(Right::ManageAttendance)?;
         let word = six_digits()?;
-        let mac = self.joining_mac(&format!("{id} {word}"))?;
+        let mac = self.code_mac(&format!("{id} {word}"))?;
         let who = caller.clone();
         let until = self.store.write(move |tx| {
             let found = tx.list(&JOININGS, &all(), usize::MAX)?.into_iter();
@@ -253,9 +253,9 @@ impl Attendance {
     /// # Errors
     /// `onboarding_invalid`, `onboarding_step`, `otp_wrong`, `otp_expired`, `otp_exhausted` (all 400).
     pub fn verify_word(&self, caller: &Caller, token: &str, word: &str) -> Result<(), Fault> {
-        let key = self.joining_mac(token)?;
+        let key = self.code_mac(token)?;
         let joining = self.joining(&key, Step::OtpSent)?;
-        let mac = self.joining_mac(&format!("{} {}", joining.id, word.trim()))?;
+        let mac = self.code_mac(&format!("{} {}", joining.id, word.trim()))?;
         let who = caller.clone();
         self.store.write(move |tx| {
             let mut joining = at_step(tx, &key, Step::OtpSent)?;
@@ -289,7 +289,7 @@ impl Attendance {
         password: &Zeroizing<String>,
         device: NewDevice,
     ) -> Result<Joined, Fault> {
-        let key = self.joining_mac(token)?;
+        let key = self.code_mac(token)?;
         let joining = self.joining(&key, Step::OtpVerified)?;
         let code = self.store.read(|view| view.get(&HR_CODES, &joining.code))?;
         let code = code.ok_or_else(|| invalid("hr_code_invalid", "Code RH invalide."))?;
@@ -334,8 +334,8 @@ impl Attendance {
         self.store.write(move |tx| tx.journal(&who, Deed::new("onboarding.refuse", code)))
     }
 
-    fn joining_mac(&self, text: &str) -> Result<String, Fault> {
-        secrets::mac(self.desk.joining_key.as_ref(), text.as_bytes())
+    fn code_mac(&self, text: &str) -> Result<String, Fault> {
+        secrets::mac(self.desk.code_key.as_ref(), text.as_bytes())
     }
 }
 

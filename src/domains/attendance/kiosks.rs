@@ -514,7 +514,7 @@ impl Attendance {
     }
 
     fn pairing_mac(&self, code: &str) -> Result<String, Fault> {
-        secrets::mac(self.desk.joining_key.as_ref(), format!("pairing {code}").as_bytes())
+        secrets::mac(self.desk.code_key.as_ref(), format!("pairing {code}").as_bytes())
     }
 }
 

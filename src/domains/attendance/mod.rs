@@ -5,7 +5,7 @@ pub mod closing;
 pub mod corrections;
 pub mod counting;
 pub mod devices;
-mod door;
+pub mod door;
 pub mod forgotten;
 pub mod hours;
 pub mod joining;
@@ -121,7 +121,8 @@ struct Desk {
     kiosk_keys: Arc<dyn KioskKeys>,
     accounts: Arc<dyn Accounts>,
     slow: Slow,
-    joining_key: Zeroizing<[u8; 32]>,
+    /// What the MACs of codes are made with: joining, pairing, personal codes.
+    code_key: Zeroizing<[u8; 32]>,
     /// Signs passes.
     pass_key: TokenKey,
 }
@@ -134,9 +135,9 @@ impl Attendance {
     pub fn open(ground: Ground, settings: AttendanceSettings) -> Result<Self, Fault> {
         let Ground { store, clock, root, people, kiosk_keys, accounts } = ground;
         let slow = Slow::new(clock.clone());
-        let joining_key = root.derive(joining::PURPOSE)?;
+        let code_key = root.derive(joining::PURPOSE)?;
         let pass_key = keys::open(&store, &root, &settings.pass_key_file)?;
-        let desk = Desk { people, kiosk_keys, accounts, slow, joining_key, pass_key };
+        let desk = Desk { people, kiosk_keys, accounts, slow, code_key, pass_key };
         let desk = Arc::new(desk);
         Ok(Self { store, clock, settings, desk })
     }

@@ -1,17 +1,15 @@
 //! Personal codes: digits that somebody without a phone types at a kiosk, after their number.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Attendance;
-use super::door::{Door, Gesture, Why};
+use super::door::{Door, Gesture, Outcome, Receipt};
 use super::records::{Flag, Kind, PINS, Pin, Way};
-use super::taking::Receipt;
 use crate::base::caller::{Caller, Right};
 use crate::base::clock::Moment;
 use crate::base::fault::Fault;
 use crate::base::id::Id;
 use crate::engines::secrets;
-use crate::records;
 use crate::store::{Deed, Reader, Tx};
 
 /// The longest code.
@@ -31,15 +29,6 @@ pub struct Typed {
     /// The kiosk's clock.
     pub kiosk_at: Option<Moment>,
 }
-
-/// What a code came to.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Outcome {
-    Taken(Receipt),
-    Refused(Why),
-}
-
-records!(Outcome);
 
 /// What the journal says of a punch.
 #[derive(Serialize)]
@@ -108,7 +97,7 @@ impl Attendance {
         let user = person.as_ref().map_or(Id::ZERO, |person| person.id);
         let known = self.store.read(|view| view.get(&PINS, &user))?;
         let kept = known.map_or([0; 32], |pin| pin.mac);
-        let key = self.desk.joining_key.as_ref();
+        let key = self.desk.code_key.as_ref();
         let right = secrets::mac_is(key, said(user, typed.pin.trim()).as_bytes(), &kept)?;
         let Some(person) = person.filter(|_| right) else {
             return Err(self.pin_refused(caller, &place, typed.user, kiosk.number)?);
@@ -116,13 +105,8 @@ impl Attendance {
         self.desk.slow.right(&place);
         let (door, who) = (self.door(kiosk)?, caller.clone());
         let typed = typed.clone();
-        let outcome = self.store.write_once(caller, "punch.pin", move |tx| {
-            taken(tx, &who, &door, person.id, &person.name, &typed)
-        })?;
-        match outcome {
-            Outcome::Taken(receipt) => Ok(receipt),
-            Outcome::Refused(why) => Err(why.fault()),
-        }
+        let laid = move |tx: &mut Tx<'_>| taken(tx, &who, &door, person.id, &person.name, &typed);
+        self.store.write_once(caller, "punch.pin", laid)?.answer()
     }
 
     /// Counts a wrong code, and journals it while it is worth a line.
@@ -144,7 +128,7 @@ impl Attendance {
     }
 
     fn pin_mac(&self, user: Id, pin: &str) -> Result<[u8; 32], Fault> {
-        secrets::mac_bytes(self.desk.joining_key.as_ref(), said(user, pin).as_bytes())
+        secrets::mac_bytes(self.desk.code_key.as_ref(), said(user, pin).as_bytes())
     }
 }
 

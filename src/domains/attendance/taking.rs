@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::door::{Door, Gesture, Why};
+use super::door::{Door, Gesture, Outcome, Receipt, Why};
 use super::passes::{AUDIENCE, Claims, KIND, revoked};
 use super::people::People;
 use super::records::{
@@ -17,7 +17,6 @@ use crate::base::caller::{Caller, Right, Who};
 use crate::base::clock::Moment;
 use crate::base::fault::{Fault, Kind as Sort};
 use crate::base::id::Id;
-use crate::records;
 use crate::store::{Deed, Reader, Tx};
 
 /// What a kiosk sends.
@@ -32,32 +31,6 @@ pub struct Scan {
     /// The kiosk's clock, where it says so.
     pub kiosk_at: Option<Moment>,
 }
-
-/// What became of a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
-    /// The punch's integer.
-    pub punch: u64,
-    /// When.
-    pub at: Moment,
-    /// The user's integer.
-    pub user: u64,
-    /// How the user is shown.
-    pub name: String,
-    /// The device's integer.
-    pub device: Option<u64>,
-    /// What it says.
-    pub kind: Kind,
-}
-
-/// What a pass came to: a refusal that has to be written down is no failure of the write.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Outcome {
-    Taken(Receipt),
-    Refused(Why),
-}
-
-records!(Outcome);
 
 /// What the journal says of a punch.
 #[derive(Serialize)]
@@ -104,12 +77,7 @@ impl Attendance {
             people: self.desk.people.clone(),
         };
         let who = caller.clone();
-        let outcome =
-            self.store.write_once(caller, "punch.validate", move |tx| taking.taken(tx, &who))?;
-        match outcome {
-            Outcome::Taken(receipt) => Ok(receipt),
-            Outcome::Refused(why) => Err(why.fault()),
-        }
+        self.store.write_once(caller, "punch.validate", move |tx| taking.taken(tx, &who))?.answer()
     }
 
     /// The kiosk that a request comes from: by its key, else by what its record trusts.

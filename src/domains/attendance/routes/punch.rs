@@ -8,10 +8,11 @@ use utoipa_axum::routes;
 
 use crate::base::clock::Moment;
 use crate::domains::attendance::Attendance;
+use crate::domains::attendance::door::Receipt;
 use crate::domains::attendance::lists::Listed;
 use crate::domains::attendance::pins::Typed;
 use crate::domains::attendance::records::{Flag, Kind, Way};
-use crate::domains::attendance::taking::{Receipt, Scan};
+use crate::domains::attendance::taking::Scan;
 use crate::web::{Answer, Asker, Json, Query, run};
 
 pub(super) fn routes() -> OpenApiRouter<Attendance> {
